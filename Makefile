@@ -1,0 +1,76 @@
+# Larder: everything a person does with it. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export STACK_DIR ?= .stack
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+STACK_BIN := $(TARGET_DIR)/release/larder-stack
+# The stack's tools are found first: the servers that `make deps` took out of wheels.
+export PATH := $(CURDIR)/$(STACK_DIR)/bin:$(PATH)
+
+# nextest where it is installed, else what comes with Rust.
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+RUN_TESTS := cargo nextest run
+else
+RUN_TESTS := cargo test
+endif
+
+.PHONY: help
+help: ## What there is (this list)
+	@echo "Larder: a distributed cache that proves every database query it saves."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "First time: make up, then make bench. README.md explains what you will see."
+
+.PHONY: deps
+deps: ## Install Postgres and Redis where they are missing
+	@deploy/deps.sh
+
+.PHONY: up
+up: deps ## Build, start, migrate, fill and serve the whole stack; print its URLs
+	@deploy/up.sh
+
+.PHONY: down
+down: ## Stop the stack (CLEAN=1: delete its data too)
+	@deploy/down.sh
+
+.PHONY: status
+status: ## What runs, where, since when
+	@[ -x $(STACK_BIN) ] && $(STACK_BIN) status || echo "The stack has never been started: make up"
+
+.PHONY: logs
+logs: ## The last lines of every log (NAME=api: one of them)
+	@[ -x $(STACK_BIN) ] && $(STACK_BIN) logs $(NAME) || echo "The stack has never been started: make up"
+
+.PHONY: seed
+seed: ## Fill an empty catalogue of the running stack
+	@deploy/seed.sh
+
+.PHONY: test
+test: deps ## Every test, against a Postgres and a Redis Cluster of its own
+	cargo test --workspace --doc --quiet
+	cargo build --workspace --all-targets --quiet
+	LARDER_REQUIRE_SERVERS=1 $(TARGET_DIR)/debug/larder-stack exec --topology 3x1 -- $(RUN_TESTS) --workspace
+
+.PHONY: test-crate
+test-crate: ## One crate's tests: make test-crate CRATE=cache (needs no servers; says what it skips)
+	@[ -n "$(CRATE)" ] || { echo "which one? make test-crate CRATE=$$(ls crates | paste -sd'|')"; exit 64; }
+	@[ -d "crates/$(CRATE)" ] || { echo "no crate crates/$(CRATE)"; exit 64; }
+	$(RUN_TESTS) --manifest-path crates/$(CRATE)/Cargo.toml
+
+.PHONY: check
+check: ## Format, lints, docs, dependencies: what a change must pass before review
+	@deploy/check.sh
+
+.PHONY: bench
+bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=--quick: two minutes)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench all $(ARGS)
+
+.PHONY: bench-micro
+bench-micro: ## Criterion micro-benchmarks
+	cargo bench -p larder-benches

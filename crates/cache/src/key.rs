@@ -1,0 +1,74 @@
+//! Redis keys: one per entry, all of them in this one spelling.
+
+use std::fmt::{self, Display, Write};
+
+/// The part of a Redis key that all keys of one namespace share.
+///
+/// A key is `<environment>:{<namespace>:<key>}`. The braces make the namespace and key the
+/// cluster's hash tag, so an entry lives in one slot whatever the environment. `%`, `:`, `{`
+/// and `}` inside a part are percent-encoded: no two keys share a spelling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySpace {
+    prefix: String,
+}
+
+struct Escaped<'a>(&'a mut String);
+
+impl KeySpace {
+    pub(crate) fn new(environment: &str, namespace: &str) -> Self {
+        let mut prefix = String::new();
+        escape(&mut prefix, environment);
+        prefix.push_str(":{");
+        escape(&mut prefix, namespace);
+        prefix.push(':');
+        Self { prefix }
+    }
+
+    pub(crate) fn key(&self, key: &impl Display) -> String {
+        let mut text = String::with_capacity(self.prefix.len() + 24);
+        text.push_str(&self.prefix);
+        escape(&mut text, key);
+        text.push('}');
+        text
+    }
+}
+
+fn escape(text: &mut String, part: &(impl Display + ?Sized)) {
+    write!(Escaped(text), "{part}").expect("writing to a String cannot fail");
+}
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for character in part.chars() {
+            match character {
+                '%' | ':' | '{' | '}' => write!(self.0, "%{:02X}", u32::from(character))?,
+                _ => self.0.push(character),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_reads_as_the_design_says() {
+        assert_eq!(KeySpace::new("dev", "product-page").key(&42), "dev:{product-page:42}");
+        assert_eq!(KeySpace::new("a:b", "c{d").key(&"e}f%g"), "a%3Ab:{c%7Bd:e%7Df%25g}");
+    }
+
+    proptest! {
+        #[test]
+        fn different_parts_make_different_keys(
+            a in ("[ab:{}%]{0,4}", "[ab:{}%]{0,4}", "[ab:{}%]{0,4}"),
+            b in ("[ab:{}%]{0,4}", "[ab:{}%]{0,4}", "[ab:{}%]{0,4}"),
+        ) {
+            let key = |(e, n, k): &(String, String, String)| KeySpace::new(e, n).key(k);
+            prop_assert_eq!(a == b, key(&a) == key(&b));
+        }
+    }
+}

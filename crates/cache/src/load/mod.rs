@@ -1,0 +1,5 @@
+//! Loading from the origin.
+
+mod limit;
+
+pub use self::limit::{LoadLimit, Overloaded};

@@ -1,0 +1,115 @@
+//! How to reach the cluster, and for how long to wait for it.
+
+use std::time::Duration;
+
+use deadpool_redis::cluster::{ClusterClient, ClusterClientBuilder};
+use thiserror::Error;
+
+/// How to reach a Redis Cluster.
+#[derive(Clone, Debug)]
+pub struct RedisOptions {
+    /// `redis://host:port` of some nodes; the rest is learned from them.
+    pub nodes: Vec<String>,
+    /// Connections (each multiplexed, to every node). More than a few gain nothing.
+    pub connections: usize,
+    /// How long building a connection may take. Too low: a busy node is never reached; too
+    /// high: hits come back late after an outage.
+    pub connect_timeout: Duration,
+    /// How long one node may take to answer before the command is tried again.
+    pub response_timeout: Duration,
+    /// How long a command may take with all its tries. A lookup that takes longer is a miss.
+    pub overall_timeout: Duration,
+    /// How often a cluster that does not answer is tried again.
+    pub probe_interval: Duration,
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Error)]
+pub enum RedisOptionsError {
+    /// A field has a value that cannot work.
+    #[error("{option}: {reason}")]
+    Option {
+        /// The field of [`RedisOptions`].
+        option: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A node's URL cannot be read. The URL is not repeated: it may hold a password.
+    #[error("nodes: {0}")]
+    Nodes(#[source] redis::RedisError),
+}
+
+impl RedisOptions {
+    /// Defaults for `nodes`: 2 connections, 1 s to connect, 100 ms for an answer and 250 ms
+    /// in all, a probe every 250 ms.
+    #[must_use]
+    pub fn new(nodes: Vec<String>) -> Self {
+        Self {
+            nodes,
+            connections: 2,
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_millis(100),
+            overall_timeout: Duration::from_millis(250),
+            probe_interval: Duration::from_millis(250),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Result<ClusterClient, RedisOptionsError> {
+        let refuse = |option, reason| Err(RedisOptionsError::Option { option, reason });
+        if self.nodes.is_empty() {
+            return refuse("nodes", "must name at least one node");
+        }
+        if self.connections == 0 {
+            return refuse("connections", "must be at least 1");
+        }
+        for (option, value) in [
+            ("connect_timeout", self.connect_timeout),
+            ("response_timeout", self.response_timeout),
+            ("overall_timeout", self.overall_timeout),
+            ("probe_interval", self.probe_interval),
+        ] {
+            if value.as_millis() == 0 {
+                return refuse(option, "must be at least 1 ms");
+            }
+        }
+        if self.overall_timeout < self.response_timeout {
+            return refuse("overall_timeout", "must not be less than response_timeout");
+        }
+        // Without explicit waits the client's first retry comes after 1,280 ms, far beyond any
+        // deadline here; with `response_timeout` alone the overall one would equal it.
+        ClusterClientBuilder::new(self.nodes.iter().map(String::as_str))
+            .connection_timeout(self.connect_timeout)
+            .response_timeout(self.response_timeout)
+            .overall_response_timeout(Some(self.overall_timeout))
+            .retries(2)
+            .min_retry_wait(10)
+            .max_retry_wait(50)
+            .build()
+            .map_err(RedisOptionsError::Nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_cannot_work_is_named() {
+        let good = || RedisOptions::new(vec!["redis://127.0.0.1:7000".to_owned()]);
+        let cases: [(&str, RedisOptions); 5] = [
+            ("nodes", RedisOptions { nodes: vec![], ..good() }),
+            ("nodes", RedisOptions { nodes: vec!["http://x".to_owned()], ..good() }),
+            ("connections", RedisOptions { connections: 0, ..good() }),
+            ("response_timeout", RedisOptions { response_timeout: Duration::ZERO, ..good() }),
+            (
+                "overall_timeout",
+                RedisOptions { overall_timeout: Duration::from_millis(1), ..good() },
+            ),
+        ];
+        assert!(good().client().is_ok());
+        for (field, options) in cases {
+            let message = options.client().err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.starts_with(field), "{field}: {message:?}");
+        }
+    }
+}
