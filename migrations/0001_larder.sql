@@ -22,6 +22,8 @@ GRANT USAGE ON SCHEMA larder TO larder_application;
 CREATE TABLE larder.epochs (
     namespace text PRIMARY KEY,
     epoch integer NOT NULL DEFAULT 1 CHECK (epoch > 0),
+    -- The strategy that processes last adopted; null before the first.
+    strategy text,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 GRANT SELECT ON larder.epochs TO larder_application;
@@ -126,3 +128,21 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- A process that begins to run `namespace` under `strategy` calls this and ignores every
+-- entry of an older epoch than it answers. Under another strategy writes may not have been
+-- invalidating, so a change of strategy is a barrier; adopting the same one again is not.
+CREATE FUNCTION larder.adopt_strategy(namespace text, strategy text) RETURNS integer
+    LANGUAGE sql
+    SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO larder.epochs AS e (namespace, strategy) VALUES ($1, $2)
+    ON CONFLICT (namespace) DO UPDATE
+    SET epoch = e.epoch + CASE WHEN e.strategy IS DISTINCT FROM excluded.strategy THEN 1 ELSE 0 END,
+        strategy = excluded.strategy,
+        changed_at = clock_timestamp()
+    RETURNING epoch
+$$;
+REVOKE ALL ON FUNCTION larder.adopt_strategy(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION larder.adopt_strategy(text, text) TO larder_application;

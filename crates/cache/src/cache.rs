@@ -168,6 +168,9 @@ impl<K: Display, V: CacheValue> Cache<K, V> {
                 return Lookup::Miss(Miss::Unreadable);
             }
         };
+        if stored.version.epoch < self.options.floor_epoch {
+            return Lookup::Miss(Miss::Invalidated);
+        }
         if stored.fingerprint != Self::FINGERPRINT || stored.codec != V::CODEC {
             self.counters.other_schema();
             return Lookup::Miss(Miss::Unreadable);

@@ -49,7 +49,7 @@ pub struct Hit<V> {
 pub enum Miss {
     /// Never stored, expired or evicted.
     Absent,
-    /// A write has made it invalid.
+    /// A write or a barrier has made it invalid.
     Invalidated,
     /// Something is there that this release cannot read; a fill will replace it.
     Unreadable,

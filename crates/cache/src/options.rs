@@ -24,6 +24,9 @@ pub struct NamespaceOptions {
     pub max_concurrent_loads: usize,
     /// How long a load may wait for its turn before it is shed.
     pub load_wait: Duration,
+    /// Entries of an older epoch are misses: what was stored under another strategy, or
+    /// before the namespace was cleared.
+    pub floor_epoch: u32,
 }
 
 /// An option that cannot work.
@@ -37,13 +40,14 @@ pub struct OptionError {
 }
 
 impl Default for NamespaceOptions {
-    /// No TTL, tombstones for a minute, 16 loads at a time, 1 s of waiting.
+    /// No TTL, tombstones for a minute, 16 loads at a time, 1 s of waiting, every epoch.
     fn default() -> Self {
         Self {
             ttl: None,
             tombstone_ttl: Duration::from_secs(60),
             max_concurrent_loads: 16,
             load_wait: Duration::from_secs(1),
+            floor_epoch: 0,
         }
     }
 }

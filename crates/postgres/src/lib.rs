@@ -10,4 +10,4 @@ pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use ledger::{Ledger, LedgerRow, Totals};
 pub use statement::{Purpose, Statement};
-pub use versions::{Change, changes};
+pub use versions::{Change, adopt_strategy, changes};

@@ -3,7 +3,7 @@
 use larder::Version;
 use sqlx::Row;
 
-use crate::database::Transaction;
+use crate::database::{Database, Transaction};
 use crate::statement::{Purpose, Statement};
 
 /// A cached key whose value a transaction changed, and the version it gets by it.
@@ -51,4 +51,34 @@ pub async fn changes(transaction: &mut Transaction<'_>) -> Result<Vec<Change>, s
             })
         })
         .collect()
+}
+
+const ADOPT: Statement = Statement {
+    namespace: "",
+    purpose: Purpose::Admin,
+    operation: "SELECT",
+    collection: "larder.epochs",
+};
+
+/// Declares that this process runs `namespace` under `strategy` from now on, and returns the
+/// namespace's epoch: entries of an older one must be ignored.
+///
+/// The epoch moves when the strategy is not the one adopted last, for under another strategy
+/// writes may not have been invalidating.
+///
+/// # Errors
+///
+/// When the statement fails.
+pub async fn adopt_strategy(
+    db: &Database,
+    namespace: &str,
+    strategy: &str,
+) -> Result<u32, sqlx::Error> {
+    let epoch: i32 = sqlx::query_scalar("SELECT larder.adopt_strategy($1, $2)")
+        .bind(namespace)
+        .bind(strategy)
+        .fetch_one(db.counted(ADOPT))
+        .await?;
+    // CHECKed to be positive.
+    Ok(epoch.unsigned_abs())
 }

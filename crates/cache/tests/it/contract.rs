@@ -37,6 +37,7 @@ async fn suite(l2: Arc<L2>, environment: &str) {
     repeating_changes_nothing(&l2, environment).await;
     entries_expire(&l2, environment).await;
     another_schema_is_a_counted_miss(&l2, environment).await;
+    entries_below_the_floor_are_misses(&l2, environment).await;
     environments_and_keys_do_not_mix(&l2, environment).await;
     random_operations_match_an_oracle(&l2, environment).await;
 }
@@ -168,6 +169,18 @@ async fn another_schema_is_a_counted_miss(l2: &Arc<L2>, environment: &str) {
 
     let stats = metrics.stats()["schemas"];
     assert_eq!((stats.hits, stats.misses, stats.unreadable), (1, 3, 3));
+}
+
+async fn entries_below_the_floor_are_misses(l2: &Arc<L2>, environment: &str) {
+    let before = cache(l2, environment, NamespaceOptions::default());
+    fill(&before, "floor", u64::MAX).await;
+    let options = NamespaceOptions { floor_epoch: 2, ..NamespaceOptions::default() };
+    let after = cache(l2, environment, options);
+    let lookup = after.lookup(&"floor".to_owned()).await;
+    assert!(matches!(lookup, Lookup::Miss(Miss::Invalidated)), "{lookup:?}");
+    let newer = Version::new(2, 0);
+    after.fill(&"floor".to_owned(), newer, &bytes(1), Duration::ZERO).await;
+    assert_eq!(found(&after, "floor").await, Some((newer, bytes(1))));
 }
 
 async fn environments_and_keys_do_not_mix(l2: &Arc<L2>, environment: &str) {

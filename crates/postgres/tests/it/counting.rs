@@ -45,7 +45,7 @@ async fn completed_statements_are_exactly_what_postgres_counted() {
     assert_eq!(all.expect("answers").len(), 40);
     let streamed: Vec<i64> = sqlx::query("SELECT id FROM things")
         .fetch(db.counted(READ))
-        .map_ok(|row| row.get(0))
+        .map_ok(|row| row.get::<i64, _>(0))
         .try_collect()
         .await
         .expect("answers");

@@ -1,7 +1,7 @@
 //! Versions move with every committed change, never back, whoever made it.
 
 use larder::Version;
-use larder_postgres::changes;
+use larder_postgres::{adopt_strategy, changes};
 use larder_stack::testing;
 use sqlx::{Executor, PgConnection};
 
@@ -145,4 +145,18 @@ async fn an_untracked_table_stops_moving_versions_and_keeps_them() {
     run(&mut admin, "SELECT larder.track('things', 'thing', 'SELECT id::text FROM changed')").await;
     run(&mut admin, "UPDATE things SET amount = 2").await;
     assert_eq!(version(&mut admin, "thing", "1").await, 2);
+}
+
+#[tokio::test]
+async fn only_a_change_of_strategy_moves_the_epoch() {
+    if testing::skip_without_servers("only_a_change_of_strategy_moves_the_epoch") {
+        return;
+    }
+    let fixture = fixture(|_| {}).await;
+    let mut epochs = Vec::new();
+    for strategy in ["none", "none", "ttl", "ttl", "none"] {
+        epochs.push(adopt_strategy(&fixture.db, "thing", strategy).await.expect("adopts"));
+    }
+    assert_eq!(epochs, [2, 2, 3, 3, 4]);
+    assert_eq!(adopt_strategy(&fixture.db, "untracked", "ttl").await.expect("adopts"), 1);
 }

@@ -1,0 +1,80 @@
+//! Revisions: how new a view is, and what a write made newer.
+
+use std::fmt;
+
+use crate::values::ProductId;
+
+/// The views of a product that are read, and cached, on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    /// The full page.
+    ProductPage,
+    /// The summary.
+    ProductSummary,
+}
+
+/// How new a view is: the epoch of its kind, then a counter of its product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision {
+    /// Moves when everything of this kind must count as old.
+    pub epoch: u32,
+    /// Moves when this product's view changes.
+    pub counter: u64,
+}
+
+/// A value with its revision, both read in one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revised<T> {
+    /// How new it is.
+    pub revision: Revision,
+    /// The value.
+    pub value: T,
+}
+
+/// A view that a write has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which view …
+    pub view: View,
+    /// … of which product: not only of the one written to, but of every one that shows it.
+    pub id: ProductId,
+    /// The revision that readers will see.
+    pub revision: Revision,
+}
+
+/// What a committed write led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written<T> {
+    /// What the write returns, such as a new id.
+    pub value: T,
+    /// The new revision of the written product's page.
+    pub revision: Revision,
+    /// All views it changed.
+    pub changes: Vec<Change>,
+}
+
+impl View {
+    /// All views.
+    pub const ALL: [Self; 2] = [Self::ProductPage, Self::ProductSummary];
+
+    /// The namespace under which it is tracked and cached.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::ProductPage => "product-page",
+            Self::ProductSummary => "product-summary",
+        }
+    }
+
+    /// The view of a namespace; `None` for one that is of no product.
+    #[must_use]
+    pub fn of_namespace(namespace: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.namespace() == namespace)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.counter)
+    }
+}

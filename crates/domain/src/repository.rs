@@ -1,0 +1,105 @@
+//! The port: what the catalogue needs of whatever stores it.
+
+use std::future::Future;
+
+use thiserror::Error;
+
+use crate::change::{Revised, Written};
+use crate::draft::{NewProduct, NewReview, ProductPatch, ProductReplacement};
+use crate::error::ValidationError;
+use crate::listing::{ListRequest, Listing};
+use crate::page::{ProductPage, ProductSummary};
+use crate::values::{ProductId, ReviewId};
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum RepositoryError {
+    /// It cannot be reached at present; later it may.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took longer than a statement may.
+    #[error("the database took too long")]
+    Timeout,
+    /// Something else is there already.
+    #[error("{0}")]
+    Conflict(ValidationError),
+    /// The input names something that is not there, or breaks a rule only the store can check.
+    #[error("{0}")]
+    Invalid(ValidationError),
+    /// Stored data breaks the domain's rules.
+    #[error("stored data is wrong: {table}.{column}, row {row}: {problem}")]
+    Corrupt {
+        /// The table …
+        table: &'static str,
+        /// … the column …
+        column: &'static str,
+        /// … and the row's key.
+        row: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A defect.
+    #[error("the database refused: {0}")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What the catalogue needs of whatever stores it.
+///
+/// The implementor guarantees that a read returns value and revision of one snapshot, that a
+/// write's `changes` name every view it changed (also of products that show the written one),
+/// and that an absent product is `Ok(None)`.
+pub trait ProductRepository: Send + Sync + 'static {
+    /// The full page.
+    fn page(
+        &self,
+        id: ProductId,
+    ) -> impl Future<Output = Result<Option<Revised<ProductPage>>, RepositoryError>> + Send;
+
+    /// The summary.
+    fn summary(
+        &self,
+        id: ProductId,
+    ) -> impl Future<Output = Result<Option<Revised<ProductSummary>>, RepositoryError>> + Send;
+
+    /// One page of a category; `None` if there is no such category.
+    fn list(
+        &self,
+        request: &ListRequest,
+    ) -> impl Future<Output = Result<Option<Listing>, RepositoryError>> + Send;
+
+    /// Stores a new product.
+    fn create(
+        &self,
+        product: &NewProduct,
+    ) -> impl Future<Output = Result<Written<ProductId>, RepositoryError>> + Send;
+
+    /// Replaces all about a product but its SKU.
+    fn replace(
+        &self,
+        id: ProductId,
+        content: &ProductReplacement,
+    ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
+
+    /// Changes price or stock.
+    fn patch(
+        &self,
+        id: ProductId,
+        patch: &ProductPatch,
+    ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
+
+    /// Adds a review.
+    fn add_review(
+        &self,
+        id: ProductId,
+        review: &NewReview,
+    ) -> impl Future<Output = Result<Option<Written<ReviewId>>, RepositoryError>> + Send;
+
+    /// Deletes a product with all that belongs to it.
+    fn delete(
+        &self,
+        id: ProductId,
+    ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
+
+    /// Succeeds when the store can serve.
+    fn ready(&self) -> impl Future<Output = Result<(), RepositoryError>> + Send;
+}

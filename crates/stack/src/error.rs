@@ -1,0 +1,82 @@
+//! What can go wrong with a stack.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a stack could not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum StackError {
+    /// A server's program is not installed.
+    #[error(
+        "{program} was not found (looked in {looked}). Install it with `make deps`, \
+         or by hand: {install}"
+    )]
+    Missing {
+        /// The program that was looked for.
+        program: &'static str,
+        /// Where.
+        looked: String,
+        /// How to install it.
+        install: &'static str,
+    },
+    /// A port is in use by something else.
+    #[error("port {port} ({purpose}) is taken by another process; choose another with {variable}")]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// What was to listen there.
+        purpose: String,
+        /// The environment variable that moves it.
+        variable: &'static str,
+    },
+    /// A server ended, or did not become ready in time.
+    #[error("{server} did not start: {reason}\n{log}")]
+    NotReady {
+        /// The server's name.
+        server: String,
+        /// What was waited for.
+        reason: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// A topology's name that is none.
+    #[error("unknown topology {0:?}: use 3x1, 3x0 or 1x2")]
+    Topology(String),
+    /// A file of the state directory cannot be used.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// A program could not be run.
+    #[error("cannot run {program}: {reason}")]
+    Run {
+        /// The program.
+        program: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Postgres answered with an error.
+    #[error("postgres: {0}")]
+    Postgres(#[from] sqlx::Error),
+    /// Redis answered with an error.
+    #[error("redis: {0}")]
+    Redis(#[from] redis::RedisError),
+}
+
+impl StackError {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    pub(crate) fn run(program: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let program = program.into();
+        move |source| Self::Run { program, reason: source.to_string() }
+    }
+}

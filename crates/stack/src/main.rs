@@ -1,0 +1,176 @@
+//! `larder-stack`: a local Postgres and Redis Cluster from the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use larder_stack::{Service, Stack, StackOptions, Topology, env_file, exec};
+
+/// Starts, stops and breaks a local Postgres and Redis Cluster.
+#[derive(Parser)]
+#[command(name = "larder-stack", version, about)]
+struct Cli {
+    /// Where the stack keeps its state.
+    #[arg(long, env = "STACK_DIR", default_value = ".stack", global = true)]
+    state_dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start what does not run, and wait until all of it serves.
+    Up {
+        /// 3x1, 3x0 or 1x2 (primaries x replicas).
+        #[arg(long, env = "LARDER_STACK_TOPOLOGY", default_value = "3x1")]
+        topology: Topology,
+        #[arg(long, env = "LARDER_STACK_POSTGRES_PORT", default_value_t = 15_432)]
+        postgres_port: u16,
+        /// The first node's port; the others follow.
+        #[arg(long, env = "LARDER_STACK_REDIS_PORT", default_value_t = 7_000)]
+        redis_port: u16,
+    },
+    /// Stop services and servers.
+    Down {
+        /// Delete what they kept, the database too.
+        #[arg(long)]
+        clean: bool,
+    },
+    /// What runs, and where its log is.
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// The last lines of the logs.
+    Logs {
+        /// Of this server or service only.
+        name: Option<String>,
+        #[arg(long, default_value_t = 20)]
+        lines: usize,
+    },
+    /// Print or change the file of settings for people and scripts.
+    Env {
+        #[command(subcommand)]
+        change: Option<EnvChange>,
+    },
+    /// Keep a program running beside the servers.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Run a command with throw-away servers, which end with it.
+    Exec {
+        #[arg(long, default_value = "3x1")]
+        topology: Topology,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum EnvChange {
+    /// Set a key.
+    Set { key: String, value: String },
+}
+
+#[derive(Subcommand)]
+enum ServiceCommand {
+    /// Start it, unless it runs from the same program and settings.
+    Start {
+        name: String,
+        /// The http:// URL that answers 200 when it is ready.
+        #[arg(long)]
+        ready: String,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Stop it.
+    Stop { name: String },
+}
+
+// One thread: servers of `exec` end with the thread that started them.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("larder-stack: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    let state = cli.state_dir;
+    match cli.command {
+        Command::Up { topology, postgres_port, redis_port } => {
+            let stack = Stack::new(StackOptions {
+                state_dir: state.clone(),
+                topology,
+                postgres_port,
+                redis_base_port: redis_port,
+            });
+            let info = stack.up().await?;
+            println!("Postgres       127.0.0.1:{postgres_port}");
+            println!("Redis Cluster  {} ({topology})", info.redis_nodes.join(" "));
+        }
+        Command::Down { clean } => match Stack::open(&state) {
+            Some(stack) => {
+                stack.down(clean)?;
+                println!("Stopped{}.", if clean { ", data deleted" } else { "; data kept" });
+            }
+            None => println!("Nothing to stop."),
+        },
+        Command::Status { json } => status(&state, json).await?,
+        Command::Logs { name, lines } => {
+            for server in open(&state)?.status() {
+                if name.as_ref().is_none_or(|name| *name == server.name) {
+                    println!("== {} ({})", server.name, server.log.display());
+                    let text = std::fs::read_to_string(&server.log).unwrap_or_default();
+                    let all: Vec<&str> = text.lines().collect();
+                    println!("{}", all[all.len().saturating_sub(lines)..].join("\n"));
+                }
+            }
+        }
+        Command::Env { change: None } => {
+            for (key, value) in env_file::read(&state.join("env"))? {
+                println!("{key}={value}");
+            }
+        }
+        Command::Env { change: Some(EnvChange::Set { key, value }) } => {
+            env_file::set(&state.join("env"), &key, &value)?;
+        }
+        Command::Service(ServiceCommand::Start { name, ready, command }) => {
+            let outcome = Service::new(&state, &name).start(&command, &ready)?;
+            println!("{name:14} {outcome}");
+        }
+        Command::Service(ServiceCommand::Stop { name }) => {
+            Service::new(&state, &name).stop(Duration::from_secs(15));
+        }
+        Command::Exec { topology, command } => return Ok(exec::exec(topology, &command).await?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(state: &std::path::Path) -> Result<Stack> {
+    match Stack::open(state) {
+        Some(stack) => Ok(stack),
+        None => bail!("no stack in {}: make up", state.display()),
+    }
+}
+
+async fn status(state: &std::path::Path, json: bool) -> Result<()> {
+    let stack = open(state)?;
+    let servers = stack.status();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&servers)?);
+        return Ok(());
+    }
+    for server in servers {
+        let state = server.pid.map_or("stopped".to_owned(), |pid| format!("pid {pid}"));
+        println!("{:14} {:12} {}", server.name, state, server.log.display());
+    }
+    let serving = if stack.is_serving().await { "yes" } else { "no" };
+    println!("serving: {serving} (Postgres up, all slots covered, replicas linked)");
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! A private Postgres.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rustix::process::Signal;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::binaries::Binaries;
+use crate::error::StackError;
+use crate::ports::require_free;
+use crate::process::{Identity, log_file, pid_file, spawn, tail};
+use crate::user::RunAs;
+
+/// The database, its owner, the application's login role, and the group that migrations
+/// grant to.
+const DATABASE: &str = "larder";
+const ADMIN: &str = "larder_admin";
+const APP: &str = "larder_app";
+const GROUP: &str = "larder_application";
+
+/// How long a start may take, crash recovery included.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const SETTINGS: &str = "
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 200
+shared_buffers = '256MB'
+shared_preload_libraries = 'pg_stat_statements'
+compute_query_id = on
+pg_stat_statements.track = top
+pg_stat_statements.track_utility = off
+pg_stat_statements.max = 10000
+pg_stat_statements.save = off
+max_wal_size = '2GB'
+timezone = 'UTC'
+log_timezone = 'UTC'
+";
+
+/// Where a Postgres lives and listens.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Its folder: data, log, password and pid file.
+    pub folder: PathBuf,
+    /// Its port on the loopback interface.
+    pub port: u16,
+    /// Whether it dies with the thread that started it, and takes no care of its disk: for
+    /// tests.
+    pub throw_away: bool,
+}
+
+/// A Postgres that this library started.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: PathBuf,
+    port: u16,
+    password: String,
+    identity: Identity,
+}
+
+impl Postgres {
+    /// Starts it, or finds it running; makes roles, database and extensions; returns when it
+    /// answers queries.
+    ///
+    /// # Errors
+    ///
+    /// When its programs are missing, its port is taken, or it does not come up.
+    pub async fn start(options: &PostgresOptions) -> Result<Self, StackError> {
+        let folder = &options.folder;
+        std::fs::create_dir_all(folder).map_err(StackError::file(folder))?;
+        let password = password(folder)?;
+        let running = Identity::load(&pid_file(folder)).filter(Identity::is_alive);
+        let identity = match running {
+            Some(identity) => identity,
+            None => launch(options, &password)?,
+        };
+        let server = Self { folder: folder.clone(), port: options.port, password, identity };
+        server.wait_until_it_answers().await?;
+        server.prepare().await?;
+        Ok(server)
+    }
+
+    /// The one in `folder`, if it runs.
+    pub(crate) fn attach(folder: &Path, port: u16) -> Option<Self> {
+        let identity = Identity::load(&pid_file(folder)).filter(Identity::is_alive)?;
+        let password = std::fs::read_to_string(folder.join("password")).ok()?;
+        Some(Self { folder: folder.to_owned(), port, password, identity })
+    }
+
+    /// The superuser's URL for `database`.
+    #[must_use]
+    pub fn admin_url(&self, database: &str) -> String {
+        format!("postgres://{ADMIN}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// The superuser's URL for the stack's database.
+    #[must_use]
+    pub fn database_admin_url(&self) -> String {
+        self.admin_url(DATABASE)
+    }
+
+    /// The application's URL: a role that owns nothing and is counted apart.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        format!("postgres://{APP}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub const fn pid(&self) -> i32 {
+        self.identity.pid
+    }
+
+    /// Stops it: clients are disconnected, what they committed is on disk.
+    pub fn stop(&self) {
+        self.identity.stop(Signal::INT, Duration::from_secs(20));
+        let _ = std::fs::remove_file(pid_file(&self.folder));
+    }
+
+    /// Ends it without any care, as a crash would.
+    pub fn kill(&self) {
+        // QUIT to the postmaster takes its backends along; KILL would orphan them.
+        self.identity.stop(Signal::QUIT, Duration::from_secs(5));
+    }
+
+    async fn wait_until_it_answers(&self) -> Result<(), StackError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let reason = match ask(&self.admin_url("postgres")).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error.to_string(),
+            };
+            if !self.identity.is_alive() || Instant::now() > deadline {
+                let _ = std::fs::remove_file(pid_file(&self.folder));
+                let log = tail(&log_file(&self.folder), 15);
+                return Err(StackError::NotReady { server: "postgres".to_owned(), reason, log });
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Roles, database, extensions: made where they are missing.
+    async fn prepare(&self) -> Result<(), StackError> {
+        let mut server = PgConnection::connect(&self.admin_url("postgres")).await?;
+        let made: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+                .bind(DATABASE)
+                .fetch_one(&mut server)
+                .await?;
+        if made {
+            return Ok(());
+        }
+        let password = &self.password;
+        run(&mut server, format!("CREATE ROLE {GROUP} NOLOGIN")).await?;
+        let login = format!("CREATE ROLE {APP} LOGIN PASSWORD '{password}' IN ROLE {GROUP}");
+        run(&mut server, login).await?;
+        let mut template = PgConnection::connect(&self.admin_url("template1")).await?;
+        run(&mut template, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()).await?;
+        template.close().await?;
+        // Last: its presence says that all of this is done.
+        run(&mut server, format!("CREATE DATABASE {DATABASE}")).await?;
+        server.close().await?;
+        Ok(())
+    }
+}
+
+/// Runs SQL of this module's own making.
+pub(crate) async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StackError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+async fn ask(url: &str) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::query("SELECT 1").execute(&mut connection).await?;
+    connection.close().await
+}
+
+fn launch(options: &PostgresOptions, password: &str) -> Result<Identity, StackError> {
+    require_free(options.port, "Postgres", "LARDER_STACK_POSTGRES_PORT")?;
+    let binaries = Binaries::find()?;
+    let user = RunAs::unprivileged()?;
+    let data = user.reachable(&options.folder.join("data"))?;
+    if !data.join("PG_VERSION").exists() {
+        initialise(options, &binaries, &user, &data, password)?;
+    }
+    // Left by a crash; Postgres would refuse to start if its process id were taken by now.
+    let _ = std::fs::remove_file(data.join("postmaster.pid"));
+
+    let mut command = user.command(&binaries.postgres, options.throw_away.then_some("QUIT"));
+    command.arg("-D").arg(&data).arg("-p").arg(options.port.to_string());
+    command.current_dir("/");
+    let identity = spawn(command, &log_file(&options.folder))?;
+    identity.save(&pid_file(&options.folder))?;
+    Ok(identity)
+}
+
+fn initialise(
+    options: &PostgresOptions,
+    binaries: &Binaries,
+    user: &RunAs,
+    data: &Path,
+    password: &str,
+) -> Result<(), StackError> {
+    if data.exists() {
+        // Half made: initdb refuses a folder that is not empty.
+        std::fs::remove_dir_all(data).map_err(StackError::file(data))?;
+    }
+    std::fs::create_dir_all(data).map_err(StackError::file(data))?;
+    user.own(data)?;
+    // A file of that user's own: an argument would be seen by everybody, and it may not open
+    // the caller's.
+    let secret = data.with_extension("password");
+    write_secret(&secret, password)?;
+    user.own(&secret)?;
+    let mut command = user.command(&binaries.initdb, None);
+    command
+        .arg("-D")
+        .arg(data)
+        .args(["-U", ADMIN, "-E", "UTF8", "--no-locale", "--auth=scram-sha-256", "--no-sync"])
+        .arg("--pwfile")
+        .arg(&secret)
+        .current_dir("/");
+    let output = command.output().map_err(StackError::run("initdb"))?;
+    let _ = std::fs::remove_file(&secret);
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(StackError::Run { program: "initdb".to_owned(), reason });
+    }
+    let mut settings = SETTINGS.to_owned();
+    if options.throw_away {
+        // Tests read back what they commit, but nothing survives the machine.
+        writeln!(settings, "fsync = off\nfull_page_writes = off").expect("writes to a String");
+    }
+    let file = data.join("postgresql.auto.conf");
+    std::fs::write(&file, settings).map_err(StackError::file(&file))?;
+    user.own(&file)
+}
+
+/// The password in `folder`, made up when there is none.
+fn password(folder: &Path) -> Result<String, StackError> {
+    let path = folder.join("password");
+    if let Ok(known) = std::fs::read_to_string(&path) {
+        return Ok(known);
+    }
+    let fresh = format!("{:032x}", rand::rng().random::<u128>());
+    write_secret(&path, &fresh)?;
+    Ok(fresh)
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, secret: &str) -> Result<(), StackError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let _ = std::fs::remove_file(path);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create_new(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(secret.as_bytes())).map_err(StackError::file(path))
+}

@@ -1,0 +1,350 @@
+//! Real servers for tests and benchmarks.
+//!
+//! Below `larder-stack exec` (as in `make test`) tests share one Postgres and one Redis
+//! Cluster, each test with a database, a role or a key prefix of its own. Elsewhere each test
+//! that asks starts servers of its own. Either way they end with the test, even when it
+//! panics or is killed.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rand::RngExt;
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+
+use crate::binaries::Binaries;
+use crate::error::StackError;
+use crate::ports::free_range;
+use crate::postgres::{Postgres, PostgresOptions, run};
+use crate::redis_cluster::RedisCluster;
+use crate::topology::Topology;
+
+/// The shared Postgres's superuser URL, set by `exec`.
+pub const SHARED_POSTGRES: &str = "LARDER_TEST_DATABASE_ADMIN_URL";
+/// The shared cluster's nodes, comma-separated, set by `exec`.
+pub const SHARED_REDIS: &str = "LARDER_TEST_REDIS_NODES";
+/// Set, missing servers are a failure; else the tests that need them say so and pass.
+pub const REQUIRE_SERVERS: &str = "LARDER_REQUIRE_SERVERS";
+
+/// Ports are looked for again when another test was quicker.
+const TRIES: u32 = 5;
+
+/// A Postgres for tests.
+#[derive(Debug)]
+pub struct TestPostgres {
+    admin_url: String,
+    own: Option<(Postgres, TempDir)>,
+}
+
+/// A database for one test, with a login role that is counted apart. Dropped with the value.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Its name.
+    pub name: String,
+    /// The superuser's URL for it.
+    pub admin_url: String,
+    /// The application's URL for it.
+    pub app_url: String,
+    /// The application's role, a member of `larder_application`.
+    pub app_role: String,
+    server_url: String,
+}
+
+/// A Redis Cluster for tests.
+#[derive(Debug)]
+pub struct TestRedis {
+    nodes: Vec<String>,
+    own: Option<(RedisCluster, TempDir)>,
+}
+
+/// What to install, if a server's program is missing.
+#[must_use]
+pub fn servers_missing() -> Option<String> {
+    Binaries::find().err().map(|error| error.to_string())
+}
+
+/// Whether `test` must be skipped for want of servers; says so on standard error.
+///
+/// # Panics
+///
+/// When servers are missing and [`REQUIRE_SERVERS`] is set.
+#[must_use]
+pub fn skip_without_servers(test: &str) -> bool {
+    let Some(missing) = servers_missing() else { return false };
+    assert!(std::env::var_os(REQUIRE_SERVERS).is_none(), "{test} needs servers: {missing}");
+    eprintln!("SKIPPED {test}: {missing}");
+    true
+}
+
+/// A name that no other test uses.
+#[must_use]
+pub fn unique(prefix: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let random: u64 = rand::rng().random();
+    format!("{prefix}_{random:016x}_{count}")
+}
+
+/// The shared Postgres, or a private one.
+///
+/// # Panics
+///
+/// When none can be started.
+pub async fn postgres() -> TestPostgres {
+    match std::env::var(SHARED_POSTGRES) {
+        Ok(admin_url) => TestPostgres { admin_url, own: None },
+        Err(_) => private_postgres().await,
+    }
+}
+
+/// A Postgres that this test may stop and kill.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub async fn private_postgres() -> TestPostgres {
+    let (server, folder) = start_postgres().await.expect("a Postgres for the test starts");
+    TestPostgres { admin_url: server.admin_url("postgres"), own: Some((server, folder)) }
+}
+
+/// The shared Redis Cluster (whatever its topology), or a private one.
+///
+/// # Panics
+///
+/// When none can be started.
+pub async fn redis_cluster(topology: Topology) -> TestRedis {
+    match std::env::var(SHARED_REDIS) {
+        Ok(nodes) => TestRedis { nodes: nodes.split(',').map(str::to_owned).collect(), own: None },
+        Err(_) => private_redis_cluster(topology).await,
+    }
+}
+
+/// A Redis Cluster that this test may stop, kill and freeze.
+///
+/// # Panics
+///
+/// When it cannot be started.
+pub async fn private_redis_cluster(topology: Topology) -> TestRedis {
+    let (cluster, folder) = start_redis(topology).await.expect("a cluster for the test starts");
+    TestRedis { nodes: cluster.urls(), own: Some((cluster, folder)) }
+}
+
+/// A throw-away Postgres on a free port.
+pub(crate) async fn start_postgres() -> Result<(Postgres, TempDir), StackError> {
+    let mut tries = 0;
+    loop {
+        let folder = folder()?;
+        let options = PostgresOptions {
+            folder: folder.path().to_owned(),
+            port: free_range(1),
+            throw_away: true,
+        };
+        match Postgres::start(&options).await {
+            Ok(server) => return Ok((server, folder)),
+            Err(error) if tries == TRIES || matches!(error, StackError::Missing { .. }) => {
+                return Err(error);
+            }
+            Err(_) => tries += 1,
+        }
+    }
+}
+
+/// A throw-away cluster on free ports.
+pub(crate) async fn start_redis(topology: Topology) -> Result<(RedisCluster, TempDir), StackError> {
+    let count = u16::try_from(topology.nodes()).expect("a handful of nodes");
+    let mut tries = 0;
+    loop {
+        let folder = folder()?;
+        match RedisCluster::start(folder.path(), topology, free_range(count), true).await {
+            Ok(cluster) => return Ok((cluster, folder)),
+            Err(error) if tries == TRIES || matches!(error, StackError::Missing { .. }) => {
+                return Err(error);
+            }
+            Err(_) => {
+                // Nodes that did start would outlive the folder.
+                RedisCluster::attach(folder.path(), topology, 0).stop();
+                tries += 1;
+            }
+        }
+    }
+}
+
+/// A temporary folder that the user Postgres runs as can enter.
+fn folder() -> Result<TempDir, StackError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let temporary = std::env::temp_dir();
+    tempfile::Builder::new()
+        .prefix("larder-")
+        .permissions(std::fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .map_err(StackError::file(temporary))
+}
+
+impl TestPostgres {
+    /// A new, empty database with an application role of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn database(&self) -> TestDatabase {
+        let name = unique("test");
+        let app_role = format!("{name}_app");
+        let mut admin = self.admin().await;
+        let group = "DO $$ BEGIN CREATE ROLE larder_application NOLOGIN;
+                     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+        let statements = [
+            group.to_owned(),
+            format!("CREATE ROLE {app_role} LOGIN PASSWORD 'test' IN ROLE larder_application"),
+            format!("CREATE DATABASE {name}"),
+        ];
+        for sql in statements {
+            run(&mut admin, sql).await.expect("the server makes roles and databases");
+        }
+        let host = self.admin_url.rsplit('@').next().unwrap_or_default();
+        let host = host.split('/').next().unwrap_or_default();
+        TestDatabase {
+            admin_url: with_database(&self.admin_url, &name),
+            app_url: format!("postgres://{app_role}:test@{host}/{name}"),
+            server_url: self.admin_url.clone(),
+            name,
+            app_role,
+        }
+    }
+
+    /// Ends the server as a crash would.
+    ///
+    /// # Panics
+    ///
+    /// When the server is shared.
+    pub fn kill(&self) {
+        let (server, _) = self.own.as_ref().expect("only a private server can be killed");
+        server.kill();
+    }
+
+    async fn admin(&self) -> PgConnection {
+        PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
+    }
+}
+
+impl Drop for TestPostgres {
+    fn drop(&mut self) {
+        if let Some((server, _folder)) = &self.own {
+            server.kill();
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, name, role) = (&self.server_url, &self.name, &self.app_role);
+        let statements =
+            [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE {role}")];
+        let clean = async || {
+            let mut admin = PgConnection::connect(url).await?;
+            for sql in statements {
+                run(&mut admin, sql).await?;
+            }
+            Ok::<(), StackError>(())
+        };
+        // A thread, since this may be dropped inside a runtime. If the server is gone, so is
+        // the database.
+        std::thread::scope(|scope| {
+            let _ = scope
+                .spawn(|| {
+                    let runtime =
+                        tokio::runtime::Builder::new_current_thread().enable_all().build();
+                    runtime.map(|runtime| runtime.block_on(clean()))
+                })
+                .join();
+        });
+    }
+}
+
+impl TestRedis {
+    /// `redis://host:port` of every node; primaries come first in a private cluster.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        self.nodes.clone()
+    }
+
+    /// Stops every node.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster is shared.
+    pub async fn stop_all(&mut self) {
+        self.cluster().stop();
+    }
+
+    /// Starts every node again, on the same ports and empty, and waits until they serve.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster is shared, or does not come up.
+    pub async fn start_all(&mut self) {
+        let (cluster, _) = self.own.as_mut().expect("only a private cluster can be restarted");
+        cluster.restart().await.expect("the cluster comes up again");
+    }
+
+    /// Ends node `index` as a crash would.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster is shared, or has no such node.
+    pub fn kill(&mut self, index: usize) {
+        self.cluster().kill(index);
+    }
+
+    /// Freezes node `index`.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster is shared, or has no such node.
+    pub fn freeze(&mut self, index: usize) {
+        self.cluster().freeze(index);
+    }
+
+    /// Lets a frozen node go on.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster is shared, or has no such node.
+    pub fn thaw(&mut self, index: usize) {
+        self.cluster().thaw(index);
+    }
+
+    fn cluster(&self) -> &RedisCluster {
+        &self.own.as_ref().expect("only a private cluster can be broken").0
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        if let Some((cluster, _folder)) = &self.own {
+            for index in 0..self.nodes.len() {
+                cluster.kill(index);
+            }
+        }
+    }
+}
+
+/// `url` with another database's name.
+fn with_database(url: &str, name: &str) -> String {
+    let server = url.rsplit_once('/').map_or(url, |(server, _)| server);
+    format!("{server}/{name}")
+}
+
+/// Where recorded inputs are: `$LARDER_DATA`, or `../shared/data` beside the workspace.
+/// `None`, said on standard error, where `file` is not there.
+#[must_use]
+pub fn data_file(test: &str, file: &str) -> Option<std::path::PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = std::env::var_os("LARDER_DATA").map_or(beside, Into::into);
+    let path = folder.join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED {test}: {} is not there (set LARDER_DATA)", path.display());
+    None
+}
