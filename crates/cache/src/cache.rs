@@ -149,7 +149,10 @@ impl<K: Display, V: CacheValue> Cache<K, V> {
         let key = self.keys.key(key);
         match self.l2.invalidate(&key, tombstone, version, ttl).instrument(span).await {
             Ok(Verdict::Stored | Verdict::Newer) => Invalidation::Done,
-            Err(error) => Invalidation::Unavailable(error),
+            Err(error) => {
+                self.counters.invalidations_lost.up();
+                Invalidation::Unavailable(error)
+            }
         }
     }
 

@@ -24,6 +24,7 @@ pub(crate) struct Counters {
     pub(crate) loads: Count,
     pub(crate) fills_rejected: Count,
     pub(crate) invalidations: Count,
+    pub(crate) invalidations_lost: Count,
     unreadable_format: Count,
     unreadable_schema: Count,
     unreadable_corrupt: Count,
@@ -46,6 +47,8 @@ pub struct NamespaceStats {
     pub fills_rejected: u64,
     /// Invalidations sent by the application.
     pub invalidations: u64,
+    /// Of those, the ones that Redis could not take.
+    pub invalidations_lost: u64,
     /// Entries that were there but could not be used: another format or schema, or damaged.
     pub unreadable: u64,
 }
@@ -79,6 +82,7 @@ impl Counters {
             loads: self.loads.get(),
             fills_rejected: self.fills_rejected.get(),
             invalidations: self.invalidations.get(),
+            invalidations_lost: self.invalidations_lost.get(),
             unreadable: self.unreadable_format.get()
                 + self.unreadable_schema.get()
                 + self.unreadable_corrupt.get(),
@@ -137,6 +141,13 @@ impl Metrics {
             |counters| {
                 vec![(counters.invalidations.get(), vec![KeyValue::new("larder.source", "app")])]
             },
+        );
+        self.export(
+            meter,
+            "larder.cache.invalidations_lost",
+            "{invalidation}",
+            "Invalidations that Redis could not take: readers may see old values until the TTL.",
+            |counters| vec![(counters.invalidations_lost.get(), vec![])],
         );
         self.export(
             meter,

@@ -1,1 +1,19 @@
-//! Larder.
+#![doc = include_str!("../README.md")]
+
+mod cache_aside;
+mod error;
+mod namespace;
+mod none;
+mod rendered;
+mod reply;
+mod service;
+mod strategy;
+mod ttl;
+
+pub use error::CatalogueError;
+pub use reply::{CacheStatus, Reply, Source};
+pub use service::{Catalogue, Shared};
+pub use strategy::{NamespaceSettings, Strategy, Tiers, UnknownName};
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,6 @@ impl RatingSummary {
 
 /// The mean of `count` ratings with `stars` in all, rounded half up to hundredths.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "hundredths of five stars fit any float")]
 pub(crate) fn average(stars: u64, count: u64) -> f64 {
     if count == 0 {
         return 0.0;

@@ -63,6 +63,10 @@ impl Receipt {
         Self { ledger, account, statement, started: Instant::now(), open: true }
     }
 
+    fn another(&self) -> Self {
+        Self::open(Arc::clone(&self.ledger), self.statement)
+    }
+
     fn settle(&mut self, outcome: Outcome) {
         if std::mem::take(&mut self.open) {
             self.account.settle(outcome);
@@ -87,9 +91,14 @@ impl Stream for CountedStream<'_> {
         match &polled {
             // CommandComplete: Postgres has finished the statement and counted it. What may
             // still follow is the end of an implicit transaction, which is not a statement.
-            Poll::Ready(Some(Ok(Either::Left(_))) | None) => {
+            Poll::Ready(Some(Ok(Either::Left(_)))) => {
+                if !this.receipt.open {
+                    // A further statement of the same text (the simple protocol allows that).
+                    this.receipt = this.receipt.another();
+                }
                 this.receipt.settle(Outcome::Completed);
             }
+            Poll::Ready(None) => this.receipt.settle(Outcome::Completed),
             Poll::Ready(Some(Err(error))) => this.receipt.settle(outcome_of(error)),
             Poll::Ready(Some(Ok(Either::Right(_)))) | Poll::Pending => {}
         }

@@ -1,1 +1,21 @@
-//! Larder.
+#![doc = include_str!("../README.md")]
+
+mod create;
+mod delete;
+mod errors;
+mod listing;
+mod migrate;
+mod page;
+mod patch;
+mod replace;
+mod review;
+mod row;
+pub mod seed;
+mod statements;
+mod store;
+mod summary;
+mod write;
+
+pub use migrate::{MigrateError, migrate, pending_migrations};
+pub use page::PAGE_SQL;
+pub use store::PostgresCatalogue;

@@ -11,6 +11,7 @@ use larder::{
 };
 use larder_stack::{Topology, testing};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use crate::support::{TestCache, bytes, cache, connect, found, v};

@@ -1,0 +1,256 @@
+//! The catalogue: reads through the cache, writes past it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use catalog_domain::{
+    Change, ListRequest, Listing, NewProduct, NewReview, ProductId, ProductPage, ProductPatch,
+    ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, View,
+    Written,
+};
+use futures_util::StreamExt;
+use larder::{L2, Metrics, OptionError};
+
+use crate::error::CatalogueError;
+use crate::namespace::Namespace;
+use crate::reply::Reply;
+use crate::strategy::NamespaceSettings;
+
+/// Invalidations of one write that are sent at the same time.
+const INVALIDATIONS_AT_ONCE: usize = 64;
+
+/// What all namespaces of a process share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Keeps, say, staging and production apart on one cluster.
+    pub environment: String,
+    /// The second tier.
+    pub l2: Arc<L2>,
+    /// Where lookups, loads and fills are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The catalogue over a store `R`.
+pub struct Catalogue<R> {
+    inner: Arc<Inner<R>>,
+}
+
+struct Inner<R> {
+    repository: R,
+    shared: Shared,
+    pages: Namespace<ProductPage>,
+    summaries: Namespace<ProductSummary>,
+}
+
+impl<R> Clone for Catalogue<R> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R> std::fmt::Debug for Catalogue<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalogue").field("shared", &self.inner.shared).finish_non_exhaustive()
+    }
+}
+
+impl<R: ProductRepository> Catalogue<R> {
+    /// A catalogue whose namespaces have the settings that `settings` gives.
+    ///
+    /// # Errors
+    ///
+    /// Names the first option that cannot work.
+    pub fn new(
+        repository: R,
+        shared: Shared,
+        settings: impl Fn(View) -> NamespaceSettings,
+    ) -> Result<Self, OptionError> {
+        let (page, summary) = (View::ProductPage, View::ProductSummary);
+        let pages = Namespace::new(page, &shared, settings(page))?;
+        let summaries = Namespace::new(summary, &shared, settings(summary))?;
+        Ok(Self { inner: Arc::new(Inner { repository, shared, pages, summaries }) })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn repository(&self) -> &R {
+        &self.inner.repository
+    }
+
+    /// What the namespaces share.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// The settings of `view` in force.
+    #[must_use]
+    pub fn settings(&self, view: View) -> NamespaceSettings {
+        match view {
+            View::ProductPage => self.inner.pages.settings(),
+            View::ProductSummary => self.inner.summaries.settings(),
+        }
+    }
+
+    /// Puts other settings of `view` in force, for requests that come from now on.
+    ///
+    /// The caller guarantees that `settings.options.floor_epoch` is what adopting the strategy
+    /// answered.
+    ///
+    /// # Errors
+    ///
+    /// Names the first option that cannot work; the old settings stay.
+    pub fn switch(&self, view: View, settings: NamespaceSettings) -> Result<(), OptionError> {
+        let inner = &self.inner;
+        match view {
+            View::ProductPage => inner.pages.switch(&inner.shared, settings),
+            View::ProductSummary => inner.summaries.switch(&inner.shared, settings),
+        }
+    }
+
+    /// The full page; `None` if there is no such product.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres is needed and does not answer, or is asked too much.
+    pub async fn page(&self, id: ProductId) -> Result<Option<Reply>, CatalogueError> {
+        self.inner.pages.read(id, self.inner.repository.page(id)).await
+    }
+
+    /// The summary; `None` if there is no such product.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    pub async fn summary(&self, id: ProductId) -> Result<Option<Reply>, CatalogueError> {
+        self.inner.summaries.read(id, self.inner.repository.summary(id)).await
+    }
+
+    /// A page of a category, uncached; `None` if there is no such category.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer.
+    pub async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, CatalogueError> {
+        Ok(self.inner.repository.list(request).await?)
+    }
+
+    /// Stores a new product.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer or refuses.
+    pub async fn create(&self, product: NewProduct) -> Result<Written<ProductId>, CatalogueError> {
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let written = inner.repository.create(&product).await?;
+            inner.written(&written.changes).await;
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Replaces all about a product but its SKU; `None` if there is no such product.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer or refuses.
+    pub async fn replace(
+        &self,
+        id: ProductId,
+        content: ProductReplacement,
+    ) -> Result<Option<Written<()>>, CatalogueError> {
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let written = inner.repository.replace(id, &content).await?;
+            inner.written_if(&written).await;
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Changes price or stock; `None` if there is no such product.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer or refuses.
+    pub async fn patch(
+        &self,
+        id: ProductId,
+        patch: ProductPatch,
+    ) -> Result<Option<Written<()>>, CatalogueError> {
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let written = inner.repository.patch(id, &patch).await?;
+            inner.written_if(&written).await;
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Adds a review; `None` if there is no such product.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer or refuses.
+    pub async fn add_review(
+        &self,
+        id: ProductId,
+        review: NewReview,
+    ) -> Result<Option<Written<ReviewId>>, CatalogueError> {
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let written = inner.repository.add_review(id, &review).await?;
+            inner.written_if(&written).await;
+            Ok(written)
+        })
+        .await
+    }
+
+    /// Deletes a product; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer or refuses.
+    pub async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, CatalogueError> {
+        let inner = Arc::clone(&self.inner);
+        to_its_end(async move {
+            let written = inner.repository.delete(id).await?;
+            inner.written_if(&written).await;
+            Ok(written)
+        })
+        .await
+    }
+}
+
+impl<R> Inner<R> {
+    async fn written_if<T>(&self, written: &Option<Written<T>>) {
+        if let Some(written) = written {
+            self.written(&written.changes).await;
+        }
+    }
+
+    /// Tells every namespace what a committed write has changed.
+    async fn written(&self, changes: &[Change]) {
+        let tell = async |change: &Change| match change.view {
+            View::ProductPage => self.pages.written(change).await,
+            View::ProductSummary => self.summaries.written(change).await,
+        };
+        futures_util::stream::iter(changes)
+            .map(tell)
+            .buffer_unordered(INVALIDATIONS_AT_ONCE)
+            .for_each(async |()| ())
+            .await;
+    }
+}
+
+/// Runs a write to its end, also when the client does not wait for it: between a commit and
+/// its invalidations nobody may let go.
+async fn to_its_end<T: Send + 'static>(
+    write: impl Future<Output = Result<T, RepositoryError>> + Send + 'static,
+) -> Result<T, CatalogueError> {
+    match tokio::spawn(write).await {
+        Ok(answer) => Ok(answer?),
+        Err(_panicked) => Err(CatalogueError::Lost),
+    }
+}

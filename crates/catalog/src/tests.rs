@@ -1,0 +1,265 @@
+//! The strategies over an in-memory store and the in-memory tier.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use catalog_domain::{
+    Change, Currency, ListRequest, Listing, NewProduct, NewReview, Price, ProductId, ProductName,
+    ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
+    RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
+};
+use larder::{L2, MemoryTier, NamespaceOptions, Tier};
+use tokio::sync::Notify;
+
+use crate::{Catalogue, CatalogueError, NamespaceSettings, Shared, Source, Strategy, Tiers};
+
+/// A store of prices: product id to (version, minor units).
+#[derive(Clone, Default)]
+struct Store(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    prices: Mutex<BTreeMap<i64, (u64, i64)>>,
+    loads: AtomicU64,
+    /// When set, a load waits here after it has read.
+    gate: Mutex<Option<Arc<Notify>>>,
+}
+
+impl Store {
+    fn set(&self, id: ProductId, minor: i64) -> u64 {
+        let mut prices = self.0.prices.lock().unwrap();
+        let entry = prices.entry(id.get()).or_default();
+        *entry = (entry.0 + 1, minor);
+        entry.0
+    }
+
+    fn loads(&self) -> u64 {
+        self.0.loads.load(Ordering::SeqCst)
+    }
+}
+
+fn unused<T>() -> Result<T, RepositoryError> {
+    unreachable!("these tests do not call it")
+}
+
+impl ProductRepository for Store {
+    async fn page(&self, _: ProductId) -> Result<Option<Revised<ProductPage>>, RepositoryError> {
+        unused()
+    }
+
+    async fn summary(
+        &self,
+        id: ProductId,
+    ) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
+        self.0.loads.fetch_add(1, Ordering::SeqCst);
+        let found = self.0.prices.lock().unwrap().get(&id.get()).copied();
+        let gate = self.0.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.notified().await;
+        }
+        let Some((counter, minor)) = found else { return Ok(None) };
+        let value = ProductSummary {
+            id,
+            sku: Sku::try_from("A1".to_owned()).expect("a SKU"),
+            name: ProductName::try_from("Lamp".to_owned()).expect("a name"),
+            price: Price::new(minor, Currency::try_from("EUR".to_owned()).expect("a currency"))
+                .expect("a price"),
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        Ok(Some(Revised { revision: Revision { epoch: 1, counter }, value }))
+    }
+
+    async fn list(&self, _: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
+        unused()
+    }
+
+    async fn create(&self, _: &NewProduct) -> Result<Written<ProductId>, RepositoryError> {
+        unused()
+    }
+
+    async fn replace(
+        &self,
+        _: ProductId,
+        _: &ProductReplacement,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        unused()
+    }
+
+    async fn patch(
+        &self,
+        id: ProductId,
+        patch: &ProductPatch,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        let minor = patch.price.expect("these tests change the price").minor();
+        let revision = Revision { epoch: 1, counter: self.set(id, minor) };
+        let changes = vec![Change { view: View::ProductSummary, id, revision }];
+        Ok(Some(Written { value: (), revision, changes }))
+    }
+
+    async fn add_review(
+        &self,
+        _: ProductId,
+        _: &NewReview,
+    ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
+        unused()
+    }
+
+    async fn delete(&self, _: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
+        unused()
+    }
+
+    async fn ready(&self) -> Result<(), RepositoryError> {
+        Ok(())
+    }
+}
+
+fn settings(strategy: Strategy) -> NamespaceSettings {
+    let ttl = (strategy == Strategy::Ttl).then_some(Duration::from_secs(10));
+    let tiers = if strategy == Strategy::None { Tiers::None } else { Tiers::L2 };
+    NamespaceSettings { strategy, tiers, options: NamespaceOptions { ttl, ..Default::default() } }
+}
+
+fn catalogue(strategy: Strategy) -> (Store, Catalogue<Store>) {
+    let shared = Shared {
+        environment: "test".to_owned(),
+        l2: Arc::new(L2::Memory(MemoryTier::default())),
+        metrics: Arc::default(),
+    };
+    let store = Store::default();
+    store.set(id(), 100);
+    let catalogue = Catalogue::new(store.clone(), shared, |_| settings(strategy)).expect("valid");
+    (store, catalogue)
+}
+
+fn id() -> ProductId {
+    ProductId::try_from(7).expect("an id")
+}
+
+fn price(minor: i64) -> ProductPatch {
+    let currency = Currency::try_from("EUR".to_owned()).expect("a currency");
+    ProductPatch { price: Price::new(minor, currency).ok(), ..ProductPatch::default() }
+}
+
+/// The price that a reader sees, and where it came from.
+async fn read(catalogue: &Catalogue<Store>) -> (i64, Source) {
+    let reply = catalogue.summary(id()).await.expect("answers").expect("is there");
+    let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("is JSON");
+    (json["price"]["minor"].as_i64().expect("a number"), reply.status.source)
+}
+
+const HIT: Source = Source::Hit(Tier::L2);
+
+#[tokio::test]
+async fn cache_aside_loads_once_and_sees_every_write() {
+    let (store, catalogue) = catalogue(Strategy::CacheAside);
+    assert_eq!(read(&catalogue).await, (100, Source::Miss("absent")));
+    assert_eq!(read(&catalogue).await, (100, HIT));
+    catalogue.patch(id(), price(200)).await.expect("writes");
+    assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
+    assert_eq!(read(&catalogue).await, (200, HIT));
+    assert_eq!(store.loads(), 2);
+}
+
+#[tokio::test]
+async fn none_asks_postgres_each_time_and_ttl_only_once_per_ttl() {
+    let (store, without) = catalogue(Strategy::None);
+    for _ in 0..3 {
+        assert_eq!(read(&without).await, (100, Source::Bypass("strategy-none")));
+    }
+    assert_eq!(store.loads(), 3);
+
+    tokio::time::pause();
+    let (store, ttl) = catalogue(Strategy::Ttl);
+    read(&ttl).await;
+    ttl.patch(id(), price(200)).await.expect("writes");
+    assert_eq!(read(&ttl).await, (100, HIT), "a write leaves the entry alone");
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(read(&ttl).await, (200, Source::Miss("absent")));
+    assert_eq!(store.loads(), 2);
+}
+
+#[tokio::test]
+async fn a_load_that_a_write_has_overtaken_is_not_stored() {
+    let (store, catalogue) = catalogue(Strategy::CacheAside);
+    let gate = Arc::new(Notify::new());
+    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let slow = tokio::spawn({
+        let catalogue = catalogue.clone();
+        async move { read(&catalogue).await.0 }
+    });
+    while store.loads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    *store.0.gate.lock().unwrap() = None;
+    catalogue.patch(id(), price(200)).await.expect("writes");
+    gate.notify_one();
+    assert_eq!(slow.await.expect("no panic"), 100, "it read before the write");
+    assert_eq!(read(&catalogue).await.0, 200, "and what it read was not stored");
+    let stats = catalogue.shared().metrics.stats()["product-summary"];
+    assert_eq!((stats.fills_rejected, stats.hits + stats.misses), (1, 2));
+}
+
+#[tokio::test]
+async fn a_write_is_finished_when_its_client_has_gone() {
+    let (_, catalogue) = catalogue(Strategy::CacheAside);
+    read(&catalogue).await;
+    // Polled once, then dropped: the client hangs up.
+    let write = catalogue.patch(id(), price(200));
+    assert!(tokio::time::timeout(Duration::ZERO, write).await.is_err());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    while read(&catalogue).await.0 != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "the entry was never invalidated");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn entries_of_another_strategy_are_not_trusted_after_a_switch() {
+    let (_, catalogue) = catalogue(Strategy::CacheAside);
+    read(&catalogue).await;
+    catalogue.switch(View::ProductSummary, settings(Strategy::None)).expect("valid");
+    catalogue.patch(id(), price(200)).await.expect("writes");
+    let mut back = settings(Strategy::CacheAside);
+    // What adopting a strategy answers after two switches.
+    back.options.floor_epoch = 3;
+    catalogue.switch(View::ProductSummary, back).expect("valid");
+    assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
+}
+
+#[tokio::test]
+async fn more_loads_than_the_cap_are_shed() {
+    let (store, catalogue) = catalogue(Strategy::None);
+    let mut tight = settings(Strategy::None);
+    tight.options.max_concurrent_loads = 1;
+    tight.options.load_wait = Duration::from_millis(10);
+    catalogue.switch(View::ProductSummary, tight).expect("valid");
+    *store.0.gate.lock().unwrap() = Some(Arc::default());
+    let first = tokio::spawn({
+        let catalogue = catalogue.clone();
+        async move { catalogue.summary(id()).await.map(drop) }
+    });
+    while store.loads() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let shed = catalogue.summary(id()).await;
+    assert!(matches!(shed, Err(CatalogueError::Overloaded { .. })), "{shed:?}");
+    first.abort();
+}
+
+#[test]
+fn combinations_that_cannot_work_name_the_field() {
+    let field = |settings: NamespaceSettings| settings.validate().err().map(|(field, _)| field);
+    for strategy in [Strategy::None, Strategy::CacheAside, Strategy::Ttl] {
+        assert_eq!(field(settings(strategy)), None, "{strategy}");
+    }
+    assert_eq!(
+        field(NamespaceSettings { tiers: Tiers::L2, ..settings(Strategy::None) }),
+        Some("tiers")
+    );
+    let aside = settings(Strategy::CacheAside);
+    assert_eq!(field(NamespaceSettings { tiers: Tiers::None, ..aside.clone() }), Some("tiers"));
+    assert_eq!(field(NamespaceSettings { strategy: Strategy::Ttl, ..aside }), Some("ttl"));
+}

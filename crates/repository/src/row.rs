@@ -1,0 +1,62 @@
+//! Reading rows: stored data that breaks the domain's rules is reported by its place.
+
+use std::fmt::Display;
+
+use catalog_domain::{RepositoryError, Revision};
+use jiff::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row, Type};
+
+use crate::errors::translate;
+
+/// A row and what it is called in a report.
+pub(crate) struct Reader<'r> {
+    pub(crate) row: &'r PgRow,
+    pub(crate) table: &'static str,
+    pub(crate) key: String,
+}
+
+impl<'r> Reader<'r> {
+    pub(crate) fn new(row: &'r PgRow, table: &'static str, key: impl Display) -> Self {
+        Self { row, table, key: key.to_string() }
+    }
+
+    /// A column as it is.
+    pub(crate) fn get<T>(&self, column: &'static str) -> Result<T, RepositoryError>
+    where
+        T: Decode<'r, Postgres> + Type<Postgres>,
+    {
+        self.row.try_get(column).map_err(|error| match error {
+            sqlx::Error::ColumnDecode { .. } => self.corrupt(column, error.to_string()),
+            other => translate(other),
+        })
+    }
+
+    /// A column that must satisfy the domain.
+    pub(crate) fn checked<S, T>(&self, column: &'static str) -> Result<T, RepositoryError>
+    where
+        S: Decode<'r, Postgres> + Type<Postgres>,
+        T: TryFrom<S>,
+        T::Error: Display,
+    {
+        T::try_from(self.get::<S>(column)?)
+            .map_err(|problem| self.corrupt(column, problem.to_string()))
+    }
+
+    /// A timestamp, stored as whole microseconds since 1970.
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, RepositoryError> {
+        Timestamp::from_microsecond(self.get(column)?)
+            .map_err(|problem| self.corrupt(column, problem.to_string()))
+    }
+
+    /// The columns `epoch` and `version`.
+    pub(crate) fn revision(&self) -> Result<Revision, RepositoryError> {
+        let (epoch, counter): (i32, i64) = (self.get("epoch")?, self.get("version")?);
+        // CHECKed to be positive, or 0 where there is none.
+        Ok(Revision { epoch: epoch.unsigned_abs(), counter: counter.unsigned_abs() })
+    }
+
+    pub(crate) fn corrupt(&self, column: &'static str, problem: String) -> RepositoryError {
+        RepositoryError::Corrupt { table: self.table, column, row: self.key.clone(), problem }
+    }
+}

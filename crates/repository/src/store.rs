@@ -1,0 +1,95 @@
+//! The port, implemented: each method is the function of the same name in its own file.
+
+use catalog_domain::{
+    ListRequest, Listing, NewProduct, NewReview, ProductId, ProductPage, ProductPatch,
+    ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, Revised,
+    Written,
+};
+use larder_postgres::{Database, Purpose, Statement};
+
+use crate::errors::translate;
+use crate::{create, delete, listing, page, patch, replace, review, summary};
+
+const READY: Statement = Statement {
+    namespace: "",
+    purpose: Purpose::Admin,
+    operation: "SELECT",
+    collection: "products",
+};
+
+/// The catalogue in Postgres.
+#[derive(Clone, Debug)]
+pub struct PostgresCatalogue {
+    db: Database,
+}
+
+impl PostgresCatalogue {
+    /// The catalogue in `db`, whose schema must be migrated.
+    #[must_use]
+    pub const fn new(db: Database) -> Self {
+        Self { db }
+    }
+
+    /// Where its statements are counted.
+    #[must_use]
+    pub const fn database(&self) -> &Database {
+        &self.db
+    }
+}
+
+impl ProductRepository for PostgresCatalogue {
+    async fn page(&self, id: ProductId) -> Result<Option<Revised<ProductPage>>, RepositoryError> {
+        page::page(&self.db, id).await
+    }
+
+    async fn summary(
+        &self,
+        id: ProductId,
+    ) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
+        summary::summary(&self.db, id).await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
+        listing::list(&self.db, request).await
+    }
+
+    async fn create(&self, product: &NewProduct) -> Result<Written<ProductId>, RepositoryError> {
+        create::create(&self.db, product).await
+    }
+
+    async fn replace(
+        &self,
+        id: ProductId,
+        content: &ProductReplacement,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        replace::replace(&self.db, id, content).await
+    }
+
+    async fn patch(
+        &self,
+        id: ProductId,
+        patch: &ProductPatch,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        patch::patch(&self.db, id, patch).await
+    }
+
+    async fn add_review(
+        &self,
+        id: ProductId,
+        review: &NewReview,
+    ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
+        review::add_review(&self.db, id, review).await
+    }
+
+    async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
+        delete::delete(&self.db, id).await
+    }
+
+    async fn ready(&self) -> Result<(), RepositoryError> {
+        sqlx::query("SELECT FROM products LIMIT 1")
+            .fetch_optional(self.db.counted(READY))
+            .await
+            .map(drop)
+            .map_err(translate)
+    }
+}

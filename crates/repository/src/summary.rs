@@ -1,0 +1,52 @@
+//! The cheap read beside the page: one row by its primary key.
+
+use catalog_domain::{Currency, Price, ProductId, ProductSummary, RepositoryError, Revised, View};
+use larder_postgres::{Database, Statement};
+
+use crate::errors::translate;
+use crate::row::Reader;
+use crate::statements::load;
+
+const STATEMENT: Statement = load(View::ProductSummary, "products");
+
+const SQL: &str = "
+SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
+       (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
+       coalesce(v.version, 0) AS version,
+       coalesce((SELECT e.epoch FROM larder.epochs e WHERE e.namespace = 'product-summary'), 0)
+           AS epoch
+FROM products p
+LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = p.id::text
+WHERE p.id = $1";
+
+pub(crate) async fn summary(
+    db: &Database,
+    id: ProductId,
+) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
+    let found = sqlx::query(SQL)
+        .bind(id.get())
+        .fetch_optional(db.counted(STATEMENT))
+        .await
+        .map_err(translate)?;
+    let Some(row) = found else { return Ok(None) };
+    let row = Reader::new(&row, "products", id);
+    Ok(Some(Revised { revision: row.revision()?, value: read(&row)? }))
+}
+
+/// The columns of a summary.
+pub(crate) fn read(row: &Reader<'_>) -> Result<ProductSummary, RepositoryError> {
+    Ok(ProductSummary {
+        id: row.checked::<i64, _>("id")?,
+        sku: row.checked::<String, _>("sku")?,
+        name: row.checked::<String, _>("name")?,
+        price: price(row)?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+/// The columns of a price.
+pub(crate) fn price(row: &Reader<'_>) -> Result<Price, RepositoryError> {
+    let currency: Currency = row.checked::<String, _>("currency")?;
+    Price::new(row.get("price_minor")?, currency)
+        .map_err(|problem| row.corrupt("price_minor", problem))
+}
