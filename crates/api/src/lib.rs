@@ -1,1 +1,12 @@
-//! Larder.
+#![doc = include_str!("../README.md")]
+
+mod admin;
+mod app;
+pub mod config;
+mod headers;
+mod input;
+mod problem;
+mod routes;
+mod server;
+
+pub use server::{ServeError, Server, start};

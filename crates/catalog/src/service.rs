@@ -10,6 +10,7 @@ use catalog_domain::{
 };
 use futures_util::StreamExt;
 use larder::{L2, Metrics, OptionError};
+use tracing::Instrument;
 
 use crate::error::CatalogueError;
 use crate::namespace::Namespace;
@@ -249,7 +250,9 @@ impl<R> Inner<R> {
 async fn to_its_end<T: Send + 'static>(
     write: impl Future<Output = Result<T, RepositoryError>> + Send + 'static,
 ) -> Result<T, CatalogueError> {
-    match tokio::spawn(write).await {
+    // The task has no other tie to the request's trace.
+    let span = tracing::debug_span!("catalogue.write");
+    match tokio::spawn(write.instrument(span)).await {
         Ok(answer) => Ok(answer?),
         Err(_panicked) => Err(CatalogueError::Lost),
     }

@@ -11,6 +11,7 @@ use catalog_domain::{
     ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
+use futures_util::FutureExt;
 use larder::{L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
@@ -207,8 +208,7 @@ async fn a_write_is_finished_when_its_client_has_gone() {
     let (_, catalogue) = catalogue(Strategy::CacheAside);
     read(&catalogue).await;
     // Polled once, then dropped: the client hangs up.
-    let write = catalogue.patch(id(), price(200));
-    assert!(tokio::time::timeout(Duration::ZERO, write).await.is_err());
+    assert!(catalogue.patch(id(), price(200)).now_or_never().is_none());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while read(&catalogue).await.0 != 200 {
         assert!(tokio::time::Instant::now() < deadline, "the entry was never invalidated");

@@ -90,23 +90,7 @@ impl Database {
     ///
     /// If an option is unusable; never because Postgres does not answer.
     pub fn new(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
-        let refuse = |option, reason| Err(DatabaseError::Option { option, reason });
-        if options.max_connections == 0 {
-            return refuse("max_connections", "must be at least 1");
-        }
-        if options.acquire_timeout.is_zero() {
-            return refuse("acquire_timeout", "must be more than 0");
-        }
-        if options.statement_timeout.as_millis() == 0 {
-            // Postgres reads 0 as "no limit", which nobody means who writes it here.
-            return refuse("statement_timeout", "must be at least 1 ms");
-        }
-        let timeout = format!("{}ms", options.statement_timeout.as_millis());
-        let connect = PgConnectOptions::from_str(&options.url)
-            .map_err(DatabaseError::Url)?
-            .application_name(&options.application_name)
-            .options([("statement_timeout", timeout.as_str())])
-            .disable_statement_logging();
+        let connect = connect_options(options)?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -118,6 +102,15 @@ impl Database {
             })
             .connect_lazy_with(connect);
         Ok(Self { pool, ledger: Arc::default() })
+    }
+
+    /// Whether `options` can work, without making anything.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn check(options: &DatabaseOptions) -> Result<(), DatabaseError> {
+        connect_options(options).map(drop)
     }
 
     /// An executor for one statement.
@@ -182,4 +175,25 @@ impl Transaction<'_> {
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
         self.inner.rollback().await
     }
+}
+
+/// Checks the options and reads the URL.
+fn connect_options(options: &DatabaseOptions) -> Result<PgConnectOptions, DatabaseError> {
+    let refuse = |option, reason| Err(DatabaseError::Option { option, reason });
+    if options.max_connections == 0 {
+        return refuse("max_connections", "must be at least 1");
+    }
+    if options.acquire_timeout.is_zero() {
+        return refuse("acquire_timeout", "must be more than 0");
+    }
+    if options.statement_timeout.as_millis() == 0 {
+        // Postgres reads 0 as "no limit", which nobody means who writes it here.
+        return refuse("statement_timeout", "must be at least 1 ms");
+    }
+    let timeout = format!("{}ms", options.statement_timeout.as_millis());
+    Ok(PgConnectOptions::from_str(&options.url)
+        .map_err(DatabaseError::Url)?
+        .application_name(&options.application_name)
+        .options([("statement_timeout", timeout.as_str())])
+        .disable_statement_logging())
 }

@@ -54,6 +54,15 @@ impl RedisOptions {
         }
     }
 
+    /// Whether these options can work, without connecting.
+    ///
+    /// # Errors
+    ///
+    /// Names the first option that cannot.
+    pub fn check(&self) -> Result<(), RedisOptionsError> {
+        self.client().map(drop)
+    }
+
     pub(crate) fn client(&self) -> Result<ClusterClient, RedisOptionsError> {
         let refuse = |option, reason| Err(RedisOptionsError::Option { option, reason });
         if self.nodes.is_empty() {

@@ -1,0 +1,44 @@
+//! `GET /admin/cache`: each namespace's strategy and what it has counted.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, ServiceConfig};
+use catalog_domain::View;
+use serde_json::{Value, json};
+
+use crate::app::State;
+use crate::routes::resource;
+
+pub(super) fn configure(service: &mut ServiceConfig) {
+    service.service(resource("/admin/cache").route(web::get().to(show)));
+}
+
+async fn show(state: Data<State>) -> HttpResponse {
+    let shared = state.catalogue.shared();
+    let stats = shared.metrics.stats();
+    let namespaces: Vec<Value> = View::ALL
+        .into_iter()
+        .map(|view| {
+            let settings = state.catalogue.settings(view);
+            let counted = stats.get(view.namespace()).copied().unwrap_or_default();
+            json!({
+                "namespace": view.namespace(),
+                "strategy": settings.strategy.as_str(),
+                "tiers": settings.tiers.as_str(),
+                "ttl_ms": settings.options.ttl.map(|ttl| ttl.as_millis() as u64),
+                "floor_epoch": settings.options.floor_epoch,
+                "hits": counted.hits,
+                "misses": counted.misses,
+                "loads": counted.loads,
+                "fills_rejected": counted.fills_rejected,
+                "invalidations": counted.invalidations,
+                "invalidations_lost": counted.invalidations_lost,
+                "unreadable": counted.unreadable,
+            })
+        })
+        .collect();
+    HttpResponse::Ok().json(json!({
+        "redis_available": shared.l2.is_available(),
+        "redis_round_trips": shared.l2.round_trips(),
+        "namespaces": namespaces,
+    }))
+}

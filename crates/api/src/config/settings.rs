@@ -1,0 +1,369 @@
+//! Every setting, its default, and what is checked about it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use catalog_domain::View;
+use catalog_service::{NamespaceSettings, Strategy, Tiers};
+use larder::{NamespaceOptions, RedisOptions};
+use larder_postgres::DatabaseOptions;
+use larder_telemetry::TelemetryOptions;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// The whole configuration. `larder.toml` in the repository documents every key.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP server.
+    pub server: ServerConfig,
+    /// Postgres.
+    pub database: DatabaseConfig,
+    /// Redis Cluster.
+    pub redis: RedisConfig,
+    /// What all namespaces share.
+    pub cache: CacheConfig,
+    /// Each namespace.
+    pub namespaces: Namespaces,
+    /// Logs, metrics, traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// The settings of each namespace, by its name.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Namespaces(BTreeMap<String, NamespaceConfig>);
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port; port 0 takes a free one.
+    pub bind: String,
+    /// Worker threads; 0: one per core.
+    pub workers: usize,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// How long a request may take before it is answered 504.
+    pub request_deadline_ms: u64,
+    /// Whether `/bench/static` is served.
+    pub bench_routes: bool,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// The application's role.
+    pub url: String,
+    /// The administrator, for `migrate`, `seed` and imports only.
+    pub admin_url: String,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long a statement waits for a connection.
+    pub acquire_timeout_ms: u64,
+    /// How long a statement may run.
+    pub statement_timeout_ms: u64,
+}
+
+/// `[redis]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisConfig {
+    /// Some nodes of the cluster.
+    pub nodes: Vec<String>,
+    /// Connections, each multiplexed.
+    pub connections: usize,
+    /// How long connecting may take.
+    pub connect_timeout_ms: u64,
+    /// How long one node may take.
+    pub response_timeout_ms: u64,
+    /// How long a command may take in all.
+    pub overall_timeout_ms: u64,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Keeps environments apart on one cluster.
+    pub environment: String,
+}
+
+/// `[namespaces.<name>]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// `none`, `cache-aside` or `ttl`.
+    pub strategy: String,
+    /// `none` or `l2`.
+    pub tiers: String,
+    /// Life of an entry; 0: unbounded.
+    pub ttl_ms: u64,
+    /// Life of a tombstone.
+    pub tombstone_ttl_ms: u64,
+    /// Loads at the same time.
+    pub max_concurrent_loads: usize,
+    /// How long a load waits for its turn.
+    pub load_wait_ms: u64,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Where an OTLP receiver listens; empty: nothing is exported.
+    pub otlp_endpoint: String,
+    /// `http/protobuf` or `grpc`.
+    pub otlp_protocol: String,
+    /// How often metrics are exported.
+    pub export_interval_ms: u64,
+    /// The part of traces kept.
+    pub sample_ratio: f64,
+    /// `text` or `json`.
+    pub log_format: String,
+    /// Which logs are written.
+    pub log_filter: String,
+    /// `service.name`.
+    pub service_name: String,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        let all = View::ALL.into_iter();
+        Self(all.map(|view| (view.namespace().to_owned(), NamespaceConfig::default())).collect())
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            bind: "127.0.0.1:8080".to_owned(),
+            workers: 0,
+            max_body_bytes: 65_536,
+            request_deadline_ms: 10_000,
+            bench_routes: false,
+        }
+    }
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            url: "postgres://larder_app@127.0.0.1:15432/larder".to_owned(),
+            admin_url: "postgres://larder_admin@127.0.0.1:15432/larder".to_owned(),
+            max_connections: 16,
+            acquire_timeout_ms: 2_000,
+            statement_timeout_ms: 5_000,
+        }
+    }
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            nodes: (7_000..7_003).map(|port| format!("redis://127.0.0.1:{port}")).collect(),
+            connections: 2,
+            connect_timeout_ms: 1_000,
+            response_timeout_ms: 100,
+            overall_timeout_ms: 250,
+        }
+    }
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { environment: "dev".to_owned() }
+    }
+}
+
+impl Default for NamespaceConfig {
+    fn default() -> Self {
+        Self {
+            strategy: "cache-aside".to_owned(),
+            tiers: "l2".to_owned(),
+            ttl_ms: 3_600_000,
+            tombstone_ttl_ms: 60_000,
+            max_concurrent_loads: 16,
+            load_wait_ms: 1_000,
+        }
+    }
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: String::new(),
+            otlp_protocol: "http/protobuf".to_owned(),
+            export_interval_ms: 10_000,
+            sample_ratio: 1.0,
+            log_format: "text".to_owned(),
+            log_filter: "info".to_owned(),
+            service_name: "catalog-api".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Where to listen.
+    ///
+    /// # Errors
+    ///
+    /// When `server.bind` is no address.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let bind = &self.server.bind;
+        bind.parse().map_err(|_| {
+            ConfigError::value("server.bind", "must be an IP address and a port: 127.0.0.1:8080")
+        })
+    }
+
+    /// How to reach Postgres as the application.
+    #[must_use]
+    pub fn database_options(&self) -> DatabaseOptions {
+        let database = &self.database;
+        DatabaseOptions {
+            url: database.url.clone(),
+            max_connections: database.max_connections,
+            acquire_timeout: Duration::from_millis(database.acquire_timeout_ms),
+            statement_timeout: Duration::from_millis(database.statement_timeout_ms),
+            application_name: self.telemetry.service_name.clone(),
+        }
+    }
+
+    /// How to reach Redis.
+    #[must_use]
+    pub fn redis_options(&self) -> RedisOptions {
+        let redis = &self.redis;
+        RedisOptions {
+            connections: redis.connections,
+            connect_timeout: Duration::from_millis(redis.connect_timeout_ms),
+            response_timeout: Duration::from_millis(redis.response_timeout_ms),
+            overall_timeout: Duration::from_millis(redis.overall_timeout_ms),
+            ..RedisOptions::new(redis.nodes.clone())
+        }
+    }
+
+    /// How telemetry is set up.
+    ///
+    /// # Errors
+    ///
+    /// Names the key whose value is none of the known ones.
+    pub fn telemetry_options(&self) -> Result<TelemetryOptions, ConfigError> {
+        let telemetry = &self.telemetry;
+        let endpoint = &telemetry.otlp_endpoint;
+        let at = |key: &'static str| move |reason: String| ConfigError::value(key, reason);
+        if !(0.0..=1.0).contains(&telemetry.sample_ratio) {
+            return Err(ConfigError::value("telemetry.sample_ratio", "must be from 0 to 1"));
+        }
+        if telemetry.export_interval_ms == 0 {
+            return Err(ConfigError::value("telemetry.export_interval_ms", "must be at least 1"));
+        }
+        Ok(TelemetryOptions {
+            service_name: telemetry.service_name.clone(),
+            otlp_endpoint: (!endpoint.is_empty()).then(|| endpoint.clone()),
+            otlp_protocol: telemetry
+                .otlp_protocol
+                .parse()
+                .map_err(at("telemetry.otlp_protocol"))?,
+            export_interval: Duration::from_millis(telemetry.export_interval_ms),
+            sample_ratio: telemetry.sample_ratio,
+            log_format: telemetry.log_format.parse().map_err(at("telemetry.log_format"))?,
+            log_filter: telemetry.log_filter.clone(),
+        })
+    }
+
+    /// The settings of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// Names the key that cannot work.
+    pub fn namespace(&self, view: View) -> Result<NamespaceSettings, ConfigError> {
+        let name = view.namespace();
+        let key = |field: &str| format!("namespaces.{name}.{field}");
+        let config = &self.namespaces.0[name];
+        let strategy: Strategy = config
+            .strategy
+            .parse()
+            .map_err(|error| ConfigError::value(key("strategy"), format!("{error}")))?;
+        let tiers: Tiers = config
+            .tiers
+            .parse()
+            .map_err(|error| ConfigError::value(key("tiers"), format!("{error}")))?;
+        let settings = NamespaceSettings { strategy, tiers, options: config.options() };
+        settings.validate().map_err(|(field, reason)| {
+            // Durations are written with their unit.
+            let timed = matches!(field, "ttl" | "tombstone_ttl" | "load_wait");
+            let field = if timed { format!("{field}_ms") } else { field.to_owned() };
+            ConfigError::value(key(&field), reason)
+        })?;
+        let longest = self.database.acquire_timeout_ms + self.database.statement_timeout_ms;
+        if config.tombstone_ttl_ms <= longest {
+            let reason = format!(
+                "must be more than {longest}, the longest load (database.acquire_timeout_ms + \
+                 database.statement_timeout_ms): a load could outlive the tombstone that guards \
+                 against it"
+            );
+            return Err(ConfigError::value(key("tombstone_ttl_ms"), reason));
+        }
+        Ok(settings)
+    }
+
+    /// The configuration as it may be shown: passwords are masked.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut shown = self.clone();
+        shown.database.url = mask(&self.database.url);
+        shown.database.admin_url = mask(&self.database.admin_url);
+        shown.redis.nodes = self.redis.nodes.iter().map(|node| mask(node)).collect();
+        shown.telemetry.otlp_endpoint = mask(&self.telemetry.otlp_endpoint);
+        shown
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        self.address()?;
+        self.telemetry_options()?;
+        for view in View::ALL {
+            self.namespace(view)?;
+        }
+        if self.cache.environment.trim().is_empty() {
+            return Err(ConfigError::value("cache.environment", "must not be empty"));
+        }
+        for (key, value) in [
+            ("server.max_body_bytes", self.server.max_body_bytes as u64),
+            ("server.request_deadline_ms", self.server.request_deadline_ms),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::value(key, "must be at least 1"));
+            }
+        }
+        larder_postgres::Database::check(&self.database_options()).map_err(|error| {
+            let text = error.to_string();
+            ConfigError::value("database", text)
+        })?;
+        self.redis_options().check().map_err(|error| ConfigError::value("redis", error.to_string()))
+    }
+}
+
+impl NamespaceConfig {
+    fn options(&self) -> NamespaceOptions {
+        NamespaceOptions {
+            ttl: (self.ttl_ms > 0).then(|| Duration::from_millis(self.ttl_ms)),
+            tombstone_ttl: Duration::from_millis(self.tombstone_ttl_ms),
+            max_concurrent_loads: self.max_concurrent_loads,
+            load_wait: Duration::from_millis(self.load_wait_ms),
+            ..NamespaceOptions::default()
+        }
+    }
+}
+
+/// `scheme://user:***@host`.
+fn mask(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+    match user.split_once(':') {
+        Some((name, _)) => format!("{scheme}://{name}:***@{host}"),
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,101 @@
+//! Headers that say how new an answer is and where it came from.
+
+use std::fmt::Write;
+
+use actix_web::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use catalog_domain::Revision;
+use catalog_service::{CacheStatus, Reply, Source};
+
+/// The version of the entry, as writers and readers exchange it.
+pub(crate) const LARDER_VERSION: &str = "Larder-Version";
+const CACHE_STATUS: &str = "Cache-Status";
+
+/// The strong entity tag of a revision.
+pub(crate) fn etag(revision: Revision) -> String {
+    format!("\"{revision}\"")
+}
+
+/// The answer to a conditional read.
+pub(crate) fn reply(request: &HttpRequest, reply: Reply) -> HttpResponse {
+    view(request, &etag(reply.revision), cache_status(&reply.status), reply.body)
+}
+
+/// An answer with the headers of a view; 304 without a body where the client has it.
+pub(crate) fn view(
+    request: &HttpRequest,
+    etag: &str,
+    cache_status: String,
+    body: Bytes,
+) -> HttpResponse {
+    let known = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| matches(known, etag)) {
+        return HttpResponse::NotModified()
+            .insert_header((ETAG, etag))
+            .insert_header((CACHE_STATUS, cache_status))
+            .finish();
+    }
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .insert_header((ETAG, etag))
+        .insert_header((CACHE_STATUS, cache_status))
+        .body(body)
+}
+
+/// Weak comparison, as RFC 9110 asks for with If-None-Match.
+fn matches(known: &str, etag: &str) -> bool {
+    known.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+/// RFC 9211.
+pub(crate) fn cache_status(status: &CacheStatus) -> String {
+    let mut text = String::with_capacity(48);
+    text.push_str("larder");
+    let written = match status.source {
+        Source::Hit(tier) => match status.ttl {
+            Some(ttl) => write!(text, "; hit; ttl={}; detail={}", ttl.as_secs(), tier.as_str()),
+            None => write!(text, "; hit; detail={}", tier.as_str()),
+        },
+        Source::Miss(why) => {
+            let stored = if status.stored { "; stored" } else { "" };
+            write!(text, "; fwd=miss{stored}; detail={why}")
+        }
+        Source::Bypass(why) => write!(text, "; fwd=bypass; detail={why}"),
+    };
+    written.expect("writing to a String cannot fail");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use larder::Tier;
+
+    use super::*;
+
+    #[test]
+    fn cache_status_is_a_structured_field_of_rfc_9211() {
+        let status = |source, ttl, stored| cache_status(&CacheStatus { source, ttl, stored });
+        let ttl = Some(Duration::from_millis(12_900));
+        assert_eq!(status(Source::Hit(Tier::L2), ttl, false), "larder; hit; ttl=12; detail=l2");
+        assert_eq!(status(Source::Hit(Tier::L2), None, false), "larder; hit; detail=l2");
+        let miss = Source::Miss("absent");
+        assert_eq!(status(miss, None, true), "larder; fwd=miss; stored; detail=absent");
+        assert_eq!(
+            status(Source::Bypass("redis-unavailable"), None, false),
+            "larder; fwd=bypass; detail=redis-unavailable"
+        );
+    }
+
+    #[test]
+    fn if_none_match_takes_lists_weak_tags_and_the_star() {
+        for known in ["\"1-2\"", "W/\"1-2\"", "\"1-1\", \"1-2\"", "*"] {
+            assert!(matches(known, "\"1-2\""), "{known}");
+        }
+        for known in ["", "\"1-20\"", "1-2"] {
+            assert!(!matches(known, "\"1-2\""), "{known}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The one place where an error becomes an HTTP answer: RFC 9457 problem details.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use catalog_domain::{Problems, RepositoryError, ValidationError};
+use catalog_service::CatalogueError;
+use serde::Serialize;
+
+/// An error as a client sees it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Serialize)]
+struct FieldProblem {
+    field: String,
+    message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: Some(detail.into()),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))
+    }
+
+    /// 400 with the field named.
+    pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Problems(vec![ValidationError::new(field, message)]).into()
+    }
+
+    fn with_field(mut self, error: ValidationError) -> Self {
+        self.errors.push(FieldProblem { field: error.field, message: error.message });
+        self
+    }
+
+    /// 503 with Retry-After.
+    fn unavailable(detail: &str, retry_after: Duration) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    pub(crate) fn deadline() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "the request took longer than it may")
+    }
+}
+
+impl From<Problems> for Problem {
+    fn from(problems: Problems) -> Self {
+        let problem = Self::new(StatusCode::BAD_REQUEST, "the request has invalid fields");
+        problems.0.into_iter().fold(problem, Self::with_field)
+    }
+}
+
+impl From<CatalogueError> for Problem {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Overloaded { retry_after } => {
+                Self::unavailable("too many reads of the database at once", retry_after)
+            }
+            CatalogueError::Repository(error) => error.into(),
+            CatalogueError::Render(_) | CatalogueError::Lost => internal(&error),
+        }
+    }
+}
+
+impl From<RepositoryError> for Problem {
+    fn from(error: RepositoryError) -> Self {
+        match error {
+            RepositoryError::Unavailable(cause) => {
+                tracing::warn!(%cause, "the database is unavailable");
+                Self::unavailable("the database is unavailable", Duration::from_secs(1))
+            }
+            RepositoryError::Timeout => {
+                tracing::warn!("a statement ran into its timeout");
+                Self::unavailable("the database took too long", Duration::from_secs(1))
+            }
+            RepositoryError::Conflict(error) => {
+                Self::new(StatusCode::CONFLICT, "something else is there already").with_field(error)
+            }
+            RepositoryError::Invalid(error) => Problems(vec![error]).into(),
+            RepositoryError::Corrupt { .. } | RepositoryError::Internal(_) => internal(&error),
+        }
+    }
+}
+
+/// 500: the cause goes to the log, once, and not to the client.
+fn internal(cause: &dyn std::error::Error) -> Problem {
+    tracing::error!(%cause, "request failed");
+    Problem {
+        detail: Some("the cause is in the service's log".to_owned()),
+        ..Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "")
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.title)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).expect("made from a status code")
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response: HttpResponseBuilder = HttpResponse::build(self.status_code());
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        if let Some(retry_after) = self.retry_after {
+            // Whole seconds, rounded up.
+            response.insert_header((RETRY_AFTER, retry_after.as_millis().div_ceil(1_000) as u64));
+        }
+        response.body(serde_json::to_vec(self).expect("a problem has a JSON form"))
+    }
+}

@@ -1,0 +1,117 @@
+//! `/products`
+
+use actix_web::http::header::{ETAG, LOCATION};
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use catalog_domain::{Revision, Written};
+use serde_json::json;
+
+use crate::app::State;
+use crate::headers::{LARDER_VERSION, etag, reply};
+use crate::input::{self, Body, PatchBody, ProductBody, ReplacementBody, ReviewBody};
+use crate::problem::Problem;
+use crate::routes::resource;
+
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .service(resource("/products").route(web::post().to(create)))
+        .service(
+            resource("/products/{id}")
+                .route(web::get().to(page))
+                .route(web::head().to(page))
+                .route(web::put().to(replace))
+                .route(web::patch().to(patch))
+                .route(web::delete().to(delete)),
+        )
+        .service(
+            resource("/products/{id}/summary")
+                .route(web::get().to(summary))
+                .route(web::head().to(summary)),
+        )
+        .service(resource("/products/{id}/reviews").route(web::post().to(add_review)));
+}
+
+async fn page(
+    request: HttpRequest,
+    id: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let found = state.catalogue.page(input::id(&id)?).await?;
+    Ok(reply(&request, found.ok_or_else(|| Problem::not_found("product"))?))
+}
+
+async fn summary(
+    request: HttpRequest,
+    id: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let found = state.catalogue.summary(input::id(&id)?).await?;
+    Ok(reply(&request, found.ok_or_else(|| Problem::not_found("product"))?))
+}
+
+async fn create(
+    request: HttpRequest,
+    body: Body,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let product = input::json::<ProductBody>(&request, body)?.into_draft()?;
+    let written = state.catalogue.create(product).await?;
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, format!("/products/{}", written.value)))
+        .insert_header((ETAG, etag(written.revision)))
+        .insert_header((LARDER_VERSION, written.revision.to_string()))
+        .json(json!({ "id": written.value })))
+}
+
+async fn replace(
+    request: HttpRequest,
+    id: Path<String>,
+    body: Body,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let id = input::id(&id)?;
+    let content = input::json::<ReplacementBody>(&request, body)?.into_draft()?;
+    done(state.catalogue.replace(id, content).await?)
+}
+
+async fn patch(
+    request: HttpRequest,
+    id: Path<String>,
+    body: Body,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let id = input::id(&id)?;
+    let patch = input::json::<PatchBody>(&request, body)?.into_draft()?;
+    done(state.catalogue.patch(id, patch).await?)
+}
+
+async fn add_review(
+    request: HttpRequest,
+    id: Path<String>,
+    body: Body,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let id = input::id(&id)?;
+    let review = input::json::<ReviewBody>(&request, body)?.into_draft()?;
+    let written = state.catalogue.add_review(id, review).await?;
+    let written = written.ok_or_else(|| Problem::not_found("product"))?;
+    Ok(HttpResponse::Created()
+        .insert_header((LARDER_VERSION, written.revision.to_string()))
+        .json(json!({ "id": written.value })))
+}
+
+async fn delete(id: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let deleted = state.catalogue.delete(input::id(&id)?).await?;
+    deleted.ok_or_else(|| Problem::not_found("product"))?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// 200 with the new version: the write is durable in the database.
+fn done(written: Option<Written<()>>) -> Result<HttpResponse, Problem> {
+    let written = written.ok_or_else(|| Problem::not_found("product"))?;
+    let revision: Revision = written.revision;
+    Ok(HttpResponse::Ok()
+        .insert_header((ETAG, etag(revision)))
+        .insert_header((LARDER_VERSION, revision.to_string()))
+        .json(json!({ "version": revision.to_string() })))
+}

@@ -1,0 +1,185 @@
+//! The composition root: everything is made here, once.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::web::{Data, PathConfig, PayloadConfig, QueryConfig};
+use actix_web::{App, HttpServer, web};
+use catalog_domain::{RepositoryError, View};
+use catalog_repository::PostgresCatalogue;
+use catalog_service::{Catalogue, Shared};
+use larder::{L2, Metrics, RedisTier};
+use larder_postgres::Database;
+use larder_telemetry::Telemetry;
+use opentelemetry_instrumentation_actix_web::{RequestMetrics, RequestTracing};
+use thiserror::Error;
+
+use crate::app::State;
+use crate::config::{Config, ConfigError};
+use crate::problem::Problem;
+use crate::{admin, routes};
+
+/// How long a shutdown waits for requests under way.
+const GRACE_SECONDS: u64 = 10;
+
+/// Why the service could not start.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address is taken or not ours.
+    #[error("server.bind: cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Postgres does not answer, or has not been migrated.
+    #[error("database.url: {0} (has the schema been migrated? `catalog-api migrate`)")]
+    Database(#[from] RepositoryError),
+}
+
+/// A running service.
+pub struct Server {
+    address: SocketAddr,
+    handle: ServerHandle,
+    running: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets requests under way end, and stops.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        // It has been told to end; its result says no more.
+        let _ = self.running.await;
+    }
+
+    /// Waits until it is stopped by a signal.
+    ///
+    /// # Errors
+    ///
+    /// When the server failed.
+    pub async fn wait(self) -> std::io::Result<()> {
+        self.running.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Starts the service on `config`'s address, within a Tokio runtime.
+///
+/// # Errors
+///
+/// When the address is taken, Postgres does not answer, or an option cannot work. Not when
+/// Redis does not answer: the service then serves from Postgres until it does.
+pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, ServeError> {
+    let address = config.address()?;
+    let listener =
+        TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
+    let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
+    let state = Data::new(state(config, telemetry).await?);
+
+    let (server, admin) = (state.config.server.clone(), address.ip().is_loopback());
+    if !admin {
+        tracing::warn!(%address, "admin routes are off: they exist on loopback addresses only");
+    }
+    let workers = match server.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        chosen => chosen,
+    };
+    let traced = telemetry.is_tracing();
+    let deadline = Duration::from_millis(server.request_deadline_ms);
+    let app = move || {
+        App::new()
+            .app_data(state.clone())
+            .app_data(PayloadConfig::new(server.max_body_bytes))
+            .app_data(
+                PathConfig::default()
+                    .error_handler(|error, _| Problem::field("path", error.to_string()).into()),
+            )
+            .app_data(
+                QueryConfig::default()
+                    .error_handler(|error, _| Problem::field("query", error.to_string()).into()),
+            )
+            .wrap(from_fn(move |request, next| within(deadline, request, next)))
+            .wrap(RequestMetrics::default())
+            .wrap(Condition::new(traced, RequestTracing::new()))
+            .configure(|service| {
+                routes::configure(service, server.bench_routes);
+                if admin {
+                    admin::configure(service);
+                }
+            })
+            .default_service(web::to(routes::nothing))
+    };
+    let server = HttpServer::new(app)
+        .workers(workers)
+        .shutdown_timeout(GRACE_SECONDS)
+        .listen(listener)
+        .map_err(|source| ServeError::Bind { address, source })?
+        .run();
+    let handle = server.handle();
+    Ok(Server { address, handle, running: tokio::spawn(server) })
+}
+
+async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {
+    let option = |section: &'static str| move |error: String| ConfigError::value(section, error);
+    let db = Database::new(&config.database_options())
+        .map_err(|error| option("database")(error.to_string()))?;
+    let tier = RedisTier::connect(config.redis_options())
+        .map_err(|error| option("redis")(error.to_string()))?;
+    let shared = Shared {
+        environment: config.cache.environment.clone(),
+        l2: Arc::new(L2::Redis(tier)),
+        metrics: Arc::new(Metrics::default()),
+    };
+    let meter = telemetry.meter();
+    db.ledger().register(&meter);
+    shared.metrics.register(&meter, &shared.l2);
+
+    let mut settings = Vec::new();
+    for view in View::ALL {
+        settings.push((view, config.namespace(view)?));
+    }
+    let of = |view: View| {
+        let found = settings.iter().find(|(known, _)| *known == view);
+        found.expect("every view has settings").1.clone()
+    };
+    let catalogue = Catalogue::new(PostgresCatalogue::new(db), shared, of)
+        .map_err(|error| option("namespaces")(error.to_string()))?;
+    let filler =
+        if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
+    let state = State { catalogue, config, registry: telemetry.registry(), filler };
+    for (view, settings) in settings {
+        state.adopt(view, settings).await?;
+    }
+    Ok(state)
+}
+
+/// Ends a request that takes longer than it may; what it waits for is dropped with it.
+async fn within<B: MessageBody + 'static>(
+    deadline: Duration,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    tokio::time::timeout(deadline, next.call(request))
+        .await
+        .unwrap_or_else(|_elapsed| Err(Problem::deadline().into()))
+}

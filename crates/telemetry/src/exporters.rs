@@ -1,0 +1,44 @@
+//! OTLP, over HTTP or gRPC.
+
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
+
+use crate::TelemetryError;
+use crate::options::OtlpProtocol;
+
+pub(crate) struct Exporters {
+    pub(crate) spans: SpanExporter,
+    pub(crate) metrics: MetricExporter,
+}
+
+pub(crate) fn build(endpoint: String, protocol: OtlpProtocol) -> Result<Exporters, TelemetryError> {
+    match protocol {
+        // tonic wants the runtime it is built in.
+        OtlpProtocol::Grpc => grpc(&endpoint),
+        // The blocking HTTP client must not be built on an asynchronous thread.
+        OtlpProtocol::Http => std::thread::spawn(move || http(&endpoint))
+            .join()
+            .unwrap_or_else(|_| Err(TelemetryError::Exporter("the HTTP client panicked".into()))),
+    }
+}
+
+fn grpc(endpoint: &str) -> Result<Exporters, TelemetryError> {
+    let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    both(spans, metrics)
+}
+
+fn http(endpoint: &str) -> Result<Exporters, TelemetryError> {
+    let base = endpoint.trim_end_matches('/');
+    let at = |signal| format!("{base}/v1/{signal}");
+    let spans = SpanExporter::builder().with_http().with_endpoint(at("traces")).build();
+    let metrics = MetricExporter::builder().with_http().with_endpoint(at("metrics")).build();
+    both(spans, metrics)
+}
+
+fn both<E: std::fmt::Display>(
+    spans: Result<SpanExporter, E>,
+    metrics: Result<MetricExporter, E>,
+) -> Result<Exporters, TelemetryError> {
+    let fail = |error: E| TelemetryError::Exporter(error.to_string());
+    Ok(Exporters { spans: spans.map_err(fail)?, metrics: metrics.map_err(fail)? })
+}
