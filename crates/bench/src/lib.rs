@@ -1,1 +1,10 @@
-//! Larder.
+#![doc = include_str!("../README.md")]
+
+pub mod bed;
+pub mod commands;
+pub mod load;
+pub mod measure;
+pub mod report;
+pub mod results;
+pub mod scenario;
+pub mod trace;

@@ -110,7 +110,7 @@ impl Telemetry {
         self.meters.meter("larder")
     }
 
-    /// The registry behind [`prometheus`](Self::prometheus), to be read from elsewhere.
+    /// The registry behind `/metrics`, to be read from elsewhere.
     #[must_use]
     pub fn registry(&self) -> Registry {
         self.registry.clone()

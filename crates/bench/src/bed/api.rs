@@ -1,0 +1,165 @@
+//! An API process of the benchmark's own, with a database role of its own.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::Bed;
+use super::database::run;
+use crate::load::Client;
+
+/// How an API process is configured.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// The strategy of both namespaces.
+    pub strategy: String,
+    /// The tiers of both namespaces.
+    pub tiers: String,
+    /// 0: unbounded.
+    pub ttl_ms: u64,
+    /// The database, by its administrator's URL.
+    pub admin_url: String,
+}
+
+/// A running API process. Its statements are those of its role, whoever else uses the
+/// database; its cache keys are those of its environment, whoever else uses the cluster.
+#[derive(Debug)]
+pub struct Api {
+    settings: ApiSettings,
+    child: Child,
+    address: SocketAddr,
+    role: String,
+}
+
+impl Api {
+    /// Makes a role, starts the process, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it does not; the end of its log is in the message.
+    pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
+        let role = format!("bench_{:016x}", rand::random::<u64>());
+        let password = format!("{:032x}", rand::random::<u128>());
+        run(
+            &settings.admin_url,
+            format!("CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE larder_application"),
+        )
+        .await?;
+        let (_, host) = settings.admin_url.rsplit_once('@').context("the admin URL has a host")?;
+        let folder = std::env::temp_dir().join(&role);
+        std::fs::create_dir_all(&folder)?;
+        let (announce, log) = (folder.join("address"), folder.join("log"));
+        let mut command = Command::new(&bed.api);
+        command
+            .args(["serve", "--announce"])
+            .arg(&announce)
+            .current_dir(&folder)
+            .env("LARDER__SERVER__BIND", "127.0.0.1:0")
+            .env("LARDER__SERVER__BENCH_ROUTES", "true")
+            .env("LARDER__DATABASE__URL", format!("postgres://{role}:{password}@{host}"))
+            .env("LARDER__REDIS__NODES", &bed.redis_nodes)
+            .env("LARDER__CACHE__ENVIRONMENT", &role)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log)?);
+        for namespace in ["PRODUCT_PAGE", "PRODUCT_SUMMARY"] {
+            let key = |field: &str| format!("LARDER__NAMESPACES__{namespace}__{field}");
+            command
+                .env(key("STRATEGY"), &settings.strategy)
+                .env(key("TIERS"), &settings.tiers)
+                .env(key("TTL_MS"), settings.ttl_ms.to_string());
+        }
+        let child = command.spawn().with_context(|| format!("starting {}", bed.api.display()))?;
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut api = Self { settings, child, address: unknown, role };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        api.address = loop {
+            if let Ok(text) = std::fs::read_to_string(&announce) {
+                break text.parse().context("the announced address")?;
+            }
+            if api.child.try_wait()?.is_some() || Instant::now() > deadline {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                bail!("catalog-api did not start: {said}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        // It connects to Redis in the background; the first requests are not to miss for that.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let ready = api.client().fetch("/readyz").await;
+            if ready.is_ok_and(|body| String::from_utf8_lossy(&body).contains(r#""redis":"up""#)) {
+                return Ok(api);
+            }
+            if Instant::now() > deadline {
+                bail!("catalog-api does not reach Redis");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(-1)
+    }
+
+    /// Its database role.
+    #[must_use]
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// The administrator's URL of its database.
+    #[must_use]
+    pub fn admin_url(&self) -> &str {
+        &self.settings.admin_url
+    }
+
+    /// How it is configured.
+    #[must_use]
+    pub const fn settings(&self) -> &ApiSettings {
+        &self.settings
+    }
+
+    /// A connection to it.
+    #[must_use]
+    pub const fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Ends it and drops its role.
+    ///
+    /// # Errors
+    ///
+    /// When the role cannot be dropped.
+    pub async fn stop(mut self) -> Result<()> {
+        self.end();
+        let (url, role) = (self.settings.admin_url.clone(), self.role.clone());
+        let terminate = format!(
+            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = '{role}'"
+        );
+        run(&url, terminate).await?;
+        run(&url, format!("DROP ROLE {role}")).await
+    }
+
+    fn end(&mut self) {
+        // Nothing to save: it is measured, not used.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(std::env::temp_dir().join(&self.role));
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

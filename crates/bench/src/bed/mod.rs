@@ -1,0 +1,176 @@
+//! The test bed: servers, databases, and API processes of the benchmark's own.
+
+mod api;
+mod database;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use larder_stack::{Stack, StackOptions, Topology, env_file};
+
+pub use api::{Api, ApiSettings};
+pub use database::Database;
+
+use crate::measure::{Cpu, cpu_of, cpu_of_tree};
+
+/// Ports of the benchmark's own stack, away from those of `make up`.
+const POSTGRES_PORT: u16 = 25_432;
+const REDIS_PORT: u16 = 17_000;
+
+/// Where the servers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StackChoice {
+    /// A stack of the benchmark's own below `target/larder-bench`.
+    Own,
+    /// The one that `make up` started.
+    Running,
+}
+
+/// Servers to measure on.
+#[derive(Debug)]
+pub struct Bed {
+    admin_url: String,
+    redis_nodes: String,
+    api: PathBuf,
+    postgres_pid: i32,
+    redis_pids: Vec<i32>,
+    own: Option<Stack>,
+}
+
+impl Bed {
+    /// Servers that somebody else runs: tests use it.
+    #[must_use]
+    pub fn given(admin_url: String, redis_nodes: &[String], api: PathBuf) -> Self {
+        let redis_nodes = redis_nodes.join(",");
+        Self { admin_url, redis_nodes, api, postgres_pid: 0, redis_pids: Vec::new(), own: None }
+    }
+
+    /// Brings the servers up, or finds them running. `api` is the `catalog-api` program.
+    ///
+    /// # Errors
+    ///
+    /// When servers do not start, or none run.
+    pub async fn prepare(choice: StackChoice, api: PathBuf) -> Result<Self> {
+        ensure!(
+            api.exists(),
+            "{} is not there: cargo build --release -p catalog-api, or --api PATH",
+            api.display()
+        );
+        match choice {
+            StackChoice::Own => {
+                let mut options = StackOptions::new(target_dir().join("stack"));
+                options.topology = Topology::ThreeByOne;
+                options.postgres_port = POSTGRES_PORT;
+                options.redis_base_port = REDIS_PORT;
+                let stack = Stack::new(options);
+                let info = stack.up().await?;
+                let bed = Self::of(
+                    &stack,
+                    info.database_admin_url.clone(),
+                    info.redis_nodes.join(","),
+                    api,
+                )?;
+                Ok(Self { own: Some(stack), ..bed })
+            }
+            StackChoice::Running => {
+                let state = std::env::var_os("STACK_DIR").map_or(".stack".into(), PathBuf::from);
+                let Some(stack) = Stack::open(&state) else {
+                    bail!("no stack in {}: make up, or --stack own", state.display());
+                };
+                let env = env_file::read(&state.join("env"))?;
+                let value = |name: &str| {
+                    let pair = env.iter().find(|(key, _)| key == name);
+                    pair.map(|(_, value)| value.clone())
+                        .with_context(|| format!("{name} in {}/env: make up", state.display()))
+                };
+                Self::of(&stack, value("DATABASE_ADMIN_URL")?, value("REDIS_NODES")?, api)
+            }
+        }
+    }
+
+    fn of(stack: &Stack, admin_url: String, redis_nodes: String, api: PathBuf) -> Result<Self> {
+        let status = stack.status();
+        let pid_of = |name: &str| status.iter().find(|s| s.name == name).and_then(|s| s.pid);
+        let postgres_pid = pid_of("postgres").context("Postgres does not run")?;
+        let redis = status.iter().filter(|server| server.name.starts_with("redis-"));
+        let redis_pids = redis.filter_map(|server| server.pid).collect();
+        Ok(Self { admin_url, redis_nodes, api, postgres_pid, redis_pids, own: None })
+    }
+
+    /// The administrator's URL of the stack's database.
+    #[must_use]
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// Processor time used so far by `api` and the servers.
+    #[must_use]
+    pub fn cpu(&self, api: &Api) -> Cpu {
+        let own = i32::try_from(std::process::id()).unwrap_or(-1);
+        Cpu {
+            api: cpu_of(api.pid()),
+            postgres: cpu_of_tree(self.postgres_pid),
+            redis: self.redis_pids.iter().map(|pid| cpu_of(*pid)).sum(),
+            generator: cpu_of(own),
+        }
+    }
+
+    /// Runs a subcommand of `catalog-api` as administrator of `admin_url`'s database.
+    ///
+    /// # Errors
+    ///
+    /// When it fails; its message is passed on.
+    pub fn administer(&self, admin_url: &str, arguments: &[&str]) -> Result<()> {
+        let output = Command::new(&self.api)
+            .args(arguments)
+            .current_dir(std::env::temp_dir())
+            .env("LARDER__DATABASE__ADMIN_URL", admin_url)
+            .output()
+            .with_context(|| format!("running {}", self.api.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "catalog-api {}: {said}", arguments.join(" "));
+        Ok(())
+    }
+
+    /// Migrates the stack's database and fills it, if it is empty.
+    ///
+    /// # Errors
+    ///
+    /// When either fails.
+    pub fn seed(&self, products: u32, reviews: u32) -> Result<()> {
+        self.administer(&self.admin_url, &["migrate"])?;
+        let (products, reviews) = (products.to_string(), reviews.to_string());
+        let seed = ["seed", "--if-empty", "--products", &products, "--reviews", &reviews];
+        self.administer(&self.admin_url, &seed)
+    }
+
+    /// Stops the servers that this bed started.
+    pub fn stop(&self) {
+        if let Some(stack) = &self.own
+            && let Err(error) = stack.down(false)
+        {
+            eprintln!("the benchmark's stack was not stopped: {error}");
+        }
+    }
+}
+
+/// Where the benchmark keeps its servers and results: `target/larder-bench`.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    target.join("larder-bench")
+}
+
+/// The `catalog-api` that was built with this program.
+///
+/// # Errors
+///
+/// When this program's own path is unknown.
+pub fn api_beside_us() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path")?;
+    let folder = own.parent().unwrap_or(Path::new("."));
+    // Tests run one folder below the programs.
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    Ok(folder.join("catalog-api"))
+}

@@ -1,0 +1,131 @@
+//! One keep-alive connection. Nothing is hidden between the load and the socket.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `PATCH`, …
+    pub method: hyper::Method,
+    /// Path and query.
+    pub path: String,
+    /// A JSON body; empty for none.
+    pub body: Bytes,
+}
+
+/// What a load needs to know of an answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// 2xx.
+    pub ok: bool,
+    /// The status; 0 if the connection failed.
+    pub status: u16,
+    /// Whether `Cache-Status` says that the cache answered.
+    pub hit: bool,
+    /// 503 with `Retry-After`.
+    pub shed: bool,
+    /// The length of the body.
+    pub bytes: usize,
+}
+
+/// A connection to one server; made again when it was lost.
+#[derive(Debug)]
+pub struct Client {
+    address: SocketAddr,
+    connection: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Request {
+    /// A `GET` of `path`.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self { method: hyper::Method::GET, path: path.into(), body: Bytes::new() }
+    }
+
+    /// A `PATCH` of `path` with a JSON body.
+    #[must_use]
+    pub fn patch(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method: hyper::Method::PATCH, path: path.into(), body: body.into() }
+    }
+}
+
+impl Client {
+    /// A client that connects when it is first used.
+    #[must_use]
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// Sends `request` and reads the whole answer. A failed connection is an answer, too.
+    pub async fn send(&mut self, request: &Request) -> Answer {
+        match self.exchange(request).await {
+            Ok((answer, _)) => answer,
+            Err(_lost) => {
+                self.connection = None;
+                Answer { ok: false, status: 0, hit: false, shed: false, bytes: 0 }
+            }
+        }
+    }
+
+    /// The body of a `GET`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or not 200.
+    pub async fn fetch(&mut self, path: &str) -> Result<Bytes> {
+        let (answer, body) = self.exchange(&Request::get(path)).await?;
+        anyhow::ensure!(answer.ok, "{path} answered {}", answer.status);
+        Ok(body)
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<(Answer, Bytes)> {
+        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
+            self.connection = None;
+        }
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(connect(self.address).await?),
+        };
+        connection.ready().await?;
+        let mut builder = hyper::Request::builder()
+            .method(&request.method)
+            .uri(request.path.as_str())
+            .header("host", "127.0.0.1");
+        if !request.body.is_empty() {
+            builder = builder.header("content-type", "application/json");
+        }
+        let message = builder.body(Full::new(request.body.clone()))?;
+        let response = connection.send_request(message).await?;
+        let status = response.status();
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
+        let hit = header("cache-status").is_some_and(|text| text.starts_with("larder; hit"));
+        let shed = status.as_u16() == 503 && header("retry-after").is_some();
+        let body = response.into_body().collect().await?.to_bytes();
+        let answer = Answer {
+            ok: status.is_success(),
+            status: status.as_u16(),
+            hit,
+            shed,
+            bytes: body.len(),
+        };
+        Ok((answer, body))
+    }
+}
+
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("connecting to {address}"))?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // Its end is seen by the sender.
+    tokio::spawn(connection);
+    Ok(sender)
+}

@@ -1,0 +1,73 @@
+//! Sending requests: at the pace of a schedule, or as fast as answers come.
+
+mod client;
+mod closed;
+mod keys;
+mod open;
+mod schedule;
+
+pub use client::{Answer, Client, Request};
+pub use closed::{ClosedLoop, closed_loop};
+pub use keys::Keys;
+pub use open::{OpenLoop, open_loop};
+pub use schedule::{poisson, steady};
+
+use hdrhistogram::Histogram;
+
+/// What a load met with.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Requests answered, whatever the answer.
+    pub answered: u64,
+    /// Of those, answers from the cache, by their `Cache-Status`.
+    pub hits: u64,
+    /// Answers other than 2xx, requests that failed, and requests without an answer.
+    pub errors: u64,
+    /// Of those, 503 with `Retry-After`: shed on purpose.
+    pub shed: u64,
+    /// Latency in microseconds.
+    pub latency: Histogram<u64>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+impl Outcome {
+    pub(crate) fn empty() -> Self {
+        Self {
+            answered: 0,
+            hits: 0,
+            errors: 0,
+            shed: 0,
+            latency: histogram(),
+            seconds: 0.0,
+        }
+    }
+
+    /// Takes in what another worker met with.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.answered += other.answered;
+        self.hits += other.hits;
+        self.errors += other.errors;
+        self.shed += other.shed;
+        self.latency.add(&other.latency).expect("all histograms have the same bounds");
+    }
+
+    pub(crate) fn note(&mut self, answer: &Answer, micros: u64) {
+        self.answered += 1;
+        self.hits += u64::from(answer.hit);
+        self.errors += u64::from(!answer.ok);
+        self.shed += u64::from(answer.shed);
+        self.latency.saturating_record(micros);
+    }
+
+    /// Answers in a second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.answered as f64 / self.seconds
+    }
+}
+
+/// 1 µs to 2 minutes, to three digits.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are valid")
+}

@@ -1,0 +1,143 @@
+//! Statements, counted twice: by the application and by Postgres.
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use crate::bed::Api;
+
+/// All counters at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    totals: Totals,
+    loads: u64,
+    postgres: u64,
+    round_trips: u64,
+    hits: u64,
+    misses: u64,
+}
+
+/// What was counted between two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Statements the application counted as completed.
+    pub counted: u64,
+    /// Of those, loads: reads that a cache could answer.
+    pub loads: u64,
+    /// Statements whose outcome the application does not know.
+    pub unknown: u64,
+    /// Statements refused or never sent.
+    pub failed: u64,
+    /// Statements that Postgres counted for the application's role.
+    pub postgres: u64,
+    /// Commands sent to Redis.
+    pub round_trips: u64,
+    /// Lookups answered by Redis.
+    pub hits: u64,
+    /// Lookups not answered by it.
+    pub misses: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Totals {
+    completed: u64,
+    failed: u64,
+    unknown: u64,
+    in_flight: u64,
+}
+
+impl Snapshot {
+    /// Reads all counters of `api`, once nothing is in flight any more.
+    ///
+    /// # Errors
+    ///
+    /// When the API or Postgres does not answer, or statements stay in flight.
+    pub async fn take(api: &Api) -> Result<Self> {
+        let mut client = api.client();
+        let mut tries = 0;
+        let (totals, rows) = loop {
+            let body = client.fetch("/admin/queries").await?;
+            let shown: Value = serde_json::from_slice(&body)?;
+            let totals: Totals = serde_json::from_value(shown["totals"].clone())?;
+            if totals.in_flight == 0 {
+                break (totals, shown["rows"].clone());
+            }
+            tries += 1;
+            ensure!(tries < 200, "statements stay in flight: {totals:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        };
+        let number = |value: &Value| value.as_u64().unwrap_or(0);
+        let rows = rows.as_array().context("/admin/queries has rows")?;
+        let loads = rows.iter().filter(|row| row["purpose"] == "load");
+        let loads = loads.map(|row| number(&row["completed"])).sum();
+        let cache: Value = serde_json::from_slice(&client.fetch("/admin/cache").await?)?;
+        let namespaces = cache["namespaces"].as_array().context("/admin/cache has namespaces")?;
+        let sum = |field: &str| namespaces.iter().map(|n| number(&n[field])).sum();
+        Ok(Self {
+            totals,
+            loads,
+            postgres: postgres_count(api).await?,
+            round_trips: number(&cache["redis_round_trips"]),
+            hits: sum("hits"),
+            misses: sum("misses"),
+        })
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Counts {
+        Counts {
+            counted: self.totals.completed - earlier.totals.completed,
+            loads: self.loads - earlier.loads,
+            unknown: self.totals.unknown - earlier.totals.unknown,
+            failed: self.totals.failed - earlier.totals.failed,
+            postgres: self.postgres - earlier.postgres,
+            round_trips: self.round_trips - earlier.round_trips,
+            hits: self.hits - earlier.hits,
+            misses: self.misses - earlier.misses,
+        }
+    }
+}
+
+impl Counts {
+    /// Fails unless both counts agree: Postgres's lies between completed and completed plus
+    /// unknown.
+    ///
+    /// # Errors
+    ///
+    /// With the numbers.
+    pub fn agree(&self) -> Result<()> {
+        ensure!(
+            (self.counted..=self.counted + self.unknown).contains(&self.postgres),
+            "the counts disagree: the application counted {} statements (and {} of unknown \
+             outcome), Postgres {}",
+            self.counted,
+            self.unknown,
+            self.postgres
+        );
+        Ok(())
+    }
+
+    /// Lookups that were hits; 0 without lookups.
+    #[must_use]
+    pub fn hit_ratio(&self) -> f64 {
+        let lookups = self.hits + self.misses;
+        if lookups == 0 { 0.0 } else { self.hits as f64 / lookups as f64 }
+    }
+}
+
+async fn postgres_count(api: &Api) -> Result<u64> {
+    let mut admin = PgConnection::connect(api.admin_url()).await?;
+    let (calls, dealloc): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(s.calls), 0)::bigint, (SELECT dealloc FROM pg_stat_statements_info)
+         FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid WHERE r.rolname = $1",
+    )
+    .bind(api.role())
+    .fetch_one(&mut admin)
+    .await
+    .context("pg_stat_statements")?;
+    admin.close().await?;
+    ensure!(dealloc == 0, "pg_stat_statements has thrown statements away: raise its max");
+    Ok(calls.unsigned_abs())
+}
