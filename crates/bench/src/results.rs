@@ -13,8 +13,8 @@ use crate::measure::{Counts, Cpu, Interval};
 pub struct Results {
     /// The command that made it.
     pub command: String,
-    /// Seconds since 1970 at its start.
-    pub started_at: u64,
+    /// When it began.
+    pub started_at: jiff::Timestamp,
     /// What it ran on.
     pub machine: Machine,
     /// What was asked for.
@@ -205,10 +205,30 @@ impl Results {
         let path = folder.join("results.csv");
         let mut csv = csv::Writer::from_path(&path).with_context(|| path.display().to_string())?;
         csv.write_record([
-            "strategy", "tiers", "workload", "replicas", "requests", "errors", "offered_rps",
-            "achieved_rps", "mean_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms",
-            "db_counted", "db_pg_stat_statements", "db_floor", "redis_round_trips", "hit_ratio_l2",
-            "cpu_api_s", "cpu_postgres_s", "cpu_redis_s", "cpu_generator_s", "rss_bytes",
+            "strategy",
+            "tiers",
+            "workload",
+            "replicas",
+            "requests",
+            "errors",
+            "offered_rps",
+            "achieved_rps",
+            "mean_ms",
+            "p50_ms",
+            "p90_ms",
+            "p99_ms",
+            "p999_ms",
+            "max_ms",
+            "db_counted",
+            "db_pg_stat_statements",
+            "db_floor",
+            "redis_round_trips",
+            "hit_ratio_l2",
+            "cpu_api_s",
+            "cpu_postgres_s",
+            "cpu_redis_s",
+            "cpu_generator_s",
+            "rss_bytes",
         ])?;
         for run in &self.runs {
             let (latency, queries, cpu) = (&run.latency_ms, &run.db_queries, &run.cpu_seconds);

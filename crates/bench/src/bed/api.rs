@@ -40,7 +40,7 @@ impl Api {
     ///
     /// When it does not; the end of its log is in the message.
     pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
-        let role = format!("bench_{:016x}", rand::random::<u64>());
+        let role = bed.new_name();
         let password = format!("{:032x}", rand::random::<u128>());
         run(
             &settings.admin_url,
@@ -135,23 +135,8 @@ impl Api {
         Client::new(self.address)
     }
 
-    /// Ends it and drops its role.
-    ///
-    /// # Errors
-    ///
-    /// When the role cannot be dropped.
-    pub async fn stop(mut self) -> Result<()> {
-        self.end();
-        let (url, role) = (self.settings.admin_url.clone(), self.role.clone());
-        let terminate = format!(
-            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = '{role}'"
-        );
-        run(&url, terminate).await?;
-        run(&url, format!("DROP ROLE {role}")).await
-    }
-
+    /// Ends it. Nothing is to be saved: it is measured, not used.
     fn end(&mut self) {
-        // Nothing to save: it is measured, not used.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(std::env::temp_dir().join(&self.role));

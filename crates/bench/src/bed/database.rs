@@ -1,48 +1,7 @@
-//! A database for one measurement, such as another catalogue.
+//! What the benchmark asks of Postgres as its administrator.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-
-use super::Bed;
-
-/// A database that is dropped when the measurement is done.
-#[derive(Debug)]
-pub struct Database {
-    name: String,
-    server_url: String,
-    admin_url: String,
-}
-
-impl Database {
-    /// Makes one beside the stack's own.
-    ///
-    /// # Errors
-    ///
-    /// When Postgres does not answer.
-    pub async fn create(bed: &Bed) -> Result<Self> {
-        let name = format!("bench_{:016x}", rand::random::<u64>());
-        let server_url = bed.admin_url().to_owned();
-        let (server, _) = server_url.rsplit_once('/').unwrap_or((&server_url, ""));
-        let admin_url = format!("{server}/{name}");
-        run(&server_url, format!("CREATE DATABASE {name}")).await?;
-        Ok(Self { name, server_url, admin_url })
-    }
-
-    /// The administrator's URL for it.
-    #[must_use]
-    pub fn admin_url(&self) -> &str {
-        &self.admin_url
-    }
-
-    /// Drops it.
-    ///
-    /// # Errors
-    ///
-    /// When Postgres does not answer.
-    pub async fn drop_it(self) -> Result<()> {
-        run(&self.server_url, format!("DROP DATABASE {} WITH (FORCE)", self.name)).await
-    }
-}
 
 /// Runs SQL of this module's own making.
 pub(super) async fn run(url: &str, sql: String) -> Result<()> {
@@ -50,4 +9,80 @@ pub(super) async fn run(url: &str, sql: String) -> Result<()> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+/// Drops every database and role whose name begins with `prefix`.
+pub(super) async fn drop_all(url: &str, prefix: &str) -> Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    let listed = "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
+                  WHERE starts_with(datname, $1)
+                  UNION ALL
+                  SELECT format('DROP ROLE %I', rolname) FROM pg_roles
+                  WHERE starts_with(rolname, $1)";
+    let drops: Vec<String> =
+        sqlx::query_scalar(listed).bind(prefix).fetch_all(&mut connection).await?;
+    for sql in drops {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// All products, those with the most reviews first.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or an id is too large for a load.
+pub async fn products_by_popularity(admin_url: &str) -> Result<Vec<u32>> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let ids: Vec<i64> = sqlx::query_scalar(
+        "SELECT p.id FROM products p
+         LEFT JOIN (SELECT product_id, count(*) AS n FROM reviews GROUP BY 1) r
+             ON r.product_id = p.id
+         ORDER BY r.n DESC NULLS LAST, p.id",
+    )
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    ids.into_iter().map(|id| u32::try_from(id).context("a product's id")).collect()
+}
+
+/// Rows of the catalogue: products and reviews.
+///
+/// # Errors
+///
+/// When Postgres does not answer.
+pub async fn catalogue_size(admin_url: &str) -> Result<(i64, i64)> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let counts =
+        sqlx::query_as("SELECT (SELECT count(*) FROM products), (SELECT count(*) FROM reviews)")
+            .fetch_one(&mut connection)
+            .await?;
+    connection.close().await?;
+    Ok(counts)
+}
+
+/// Mean time in milliseconds of the statements of `role` that begin with `beginning`, by
+/// Postgres's own clock; `None` if there was none.
+///
+/// # Errors
+///
+/// When Postgres does not answer.
+pub async fn mean_statement_ms(
+    admin_url: &str,
+    role: &str,
+    beginning: &str,
+) -> Result<Option<f64>> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let mean = sqlx::query_scalar(
+        "SELECT sum(s.total_exec_time) / nullif(sum(s.calls), 0)
+         FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+         WHERE r.rolname = $1 AND starts_with(ltrim(s.query), $2)",
+    )
+    .bind(role)
+    .bind(beginning)
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    Ok(mean)
 }

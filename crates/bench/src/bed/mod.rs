@@ -5,13 +5,15 @@ mod database;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use larder_stack::{Stack, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
-pub use database::Database;
+pub use database::{catalogue_size, mean_statement_ms, products_by_popularity};
 
+use self::database::run;
 use crate::measure::{Cpu, cpu_of, cpu_of_tree};
 
 /// Ports of the benchmark's own stack, away from those of `make up`.
@@ -36,14 +38,25 @@ pub struct Bed {
     postgres_pid: i32,
     redis_pids: Vec<i32>,
     own: Option<Stack>,
+    /// What the names of all databases and roles that this bed makes begin with.
+    prefix: String,
+    named: AtomicU32,
 }
 
 impl Bed {
     /// Servers that somebody else runs: tests use it.
     #[must_use]
     pub fn given(admin_url: String, redis_nodes: &[String], api: PathBuf) -> Self {
-        let redis_nodes = redis_nodes.join(",");
-        Self { admin_url, redis_nodes, api, postgres_pid: 0, redis_pids: Vec::new(), own: None }
+        Self {
+            admin_url,
+            redis_nodes: redis_nodes.join(","),
+            api,
+            postgres_pid: 0,
+            redis_pids: Vec::new(),
+            own: None,
+            prefix: format!("bench_{:016x}", rand::random::<u64>()),
+            named: AtomicU32::new(0),
+        }
     }
 
     /// Brings the servers up, or finds them running. `api` is the `catalog-api` program.
@@ -65,12 +78,7 @@ impl Bed {
                 options.redis_base_port = REDIS_PORT;
                 let stack = Stack::new(options);
                 let info = stack.up().await?;
-                let bed = Self::of(
-                    &stack,
-                    info.database_admin_url.clone(),
-                    info.redis_nodes.join(","),
-                    api,
-                )?;
+                let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes, api)?;
                 Ok(Self { own: Some(stack), ..bed })
             }
             StackChoice::Running => {
@@ -84,24 +92,49 @@ impl Bed {
                     pair.map(|(_, value)| value.clone())
                         .with_context(|| format!("{name} in {}/env: make up", state.display()))
                 };
-                Self::of(&stack, value("DATABASE_ADMIN_URL")?, value("REDIS_NODES")?, api)
+                let nodes: Vec<String> =
+                    value("REDIS_NODES")?.split(',').map(str::to_owned).collect();
+                Self::of(&stack, value("DATABASE_ADMIN_URL")?, &nodes, api)
             }
         }
     }
 
-    fn of(stack: &Stack, admin_url: String, redis_nodes: String, api: PathBuf) -> Result<Self> {
+    fn of(stack: &Stack, admin_url: String, redis_nodes: &[String], api: PathBuf) -> Result<Self> {
         let status = stack.status();
         let pid_of = |name: &str| status.iter().find(|s| s.name == name).and_then(|s| s.pid);
         let postgres_pid = pid_of("postgres").context("Postgres does not run")?;
         let redis = status.iter().filter(|server| server.name.starts_with("redis-"));
         let redis_pids = redis.filter_map(|server| server.pid).collect();
-        Ok(Self { admin_url, redis_nodes, api, postgres_pid, redis_pids, own: None })
+        let bed = Self::given(admin_url, redis_nodes, api);
+        Ok(Self { postgres_pid, redis_pids, ..bed })
     }
 
     /// The administrator's URL of the stack's database.
     #[must_use]
     pub fn admin_url(&self) -> &str {
         &self.admin_url
+    }
+
+    /// `redis://host:port` of the nodes, comma-separated.
+    #[must_use]
+    pub fn redis_nodes(&self) -> &str {
+        &self.redis_nodes
+    }
+
+    /// Makes an empty database beside the stack's own; its administrator's URL.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer.
+    pub async fn database(&self) -> Result<String> {
+        let name = self.new_name();
+        run(&self.admin_url, format!("CREATE DATABASE {name}")).await?;
+        let (server, _) = self.admin_url.rsplit_once('/').context("the URL names a database")?;
+        Ok(format!("{server}/{name}"))
+    }
+
+    fn new_name(&self) -> String {
+        format!("{}_{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Processor time used so far by `api` and the servers.
@@ -145,8 +178,12 @@ impl Bed {
         self.administer(&self.admin_url, &seed)
     }
 
-    /// Stops the servers that this bed started.
-    pub fn stop(&self) {
+    /// Drops the databases and roles that this bed made, and stops the servers that it
+    /// started. The API processes must have ended.
+    pub async fn stop(&self) {
+        if let Err(error) = database::drop_all(&self.admin_url, &self.prefix).await {
+            eprintln!("{}* was not dropped: {error:#}", self.prefix);
+        }
         if let Some(stack) = &self.own
             && let Err(error) = stack.down(false)
         {

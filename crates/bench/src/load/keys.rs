@@ -1,16 +1,17 @@
 //! Which keys a generated load asks for.
 
+use std::sync::Arc;
+
 use rand::distr::Distribution;
-use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Zipf;
 
-/// Keys from 1 to `count`, popular by a Zipf law over a seeded order.
+/// Keys, the more popular the earlier, by a Zipf law.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    by_rank: Vec<u32>,
-    exponent: f64,
+    by_rank: Arc<[u32]>,
+    law: Option<Zipf<f64>>,
     random: ChaCha8Rng,
 }
 
@@ -19,14 +20,14 @@ impl Keys {
     ///
     /// # Panics
     ///
-    /// When `count` is 0 or `exponent` negative.
+    /// When there are no keys, or `exponent` is negative.
     #[must_use]
-    pub fn new(count: u32, exponent: f64, seed: u64) -> Self {
-        assert!(count > 0 && exponent >= 0.0, "a load needs keys and a law");
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut by_rank: Vec<u32> = (1..=count).collect();
-        by_rank.shuffle(&mut random);
-        Self { by_rank, exponent, random }
+    pub fn new(by_rank: Arc<[u32]>, exponent: f64, seed: u64) -> Self {
+        assert!(!by_rank.is_empty() && exponent >= 0.0, "a load needs keys and a law");
+        let law = (exponent > 0.0).then(|| {
+            Zipf::new(by_rank.len() as f64, exponent).expect("there are keys, and a positive law")
+        });
+        Self { by_rank, law, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// A stream of its own of the same law, for one worker.
@@ -37,21 +38,20 @@ impl Keys {
         worker
     }
 
-    /// The most popular keys.
-    #[must_use]
-    pub fn popular(&self, count: usize) -> &[u32] {
-        &self.by_rank[..count.min(self.by_rank.len())]
-    }
-
     /// The next key.
     pub fn next_key(&mut self) -> u32 {
         let count = self.by_rank.len();
-        if self.exponent == 0.0 {
-            return self.by_rank[self.random.random_range(0..count)];
-        }
-        let law = Zipf::new(count as f64, self.exponent).expect("checked in the constructor");
-        let rank = law.sample(&mut self.random) as usize;
-        self.by_rank[rank.clamp(1, count) - 1]
+        let rank = match &self.law {
+            Some(law) => (law.sample(&mut self.random) as usize).clamp(1, count) - 1,
+            None => self.random.random_range(0..count),
+        };
+        self.by_rank[rank]
+    }
+
+    /// The next `count` keys.
+    #[must_use]
+    pub fn draw(&mut self, count: usize) -> Vec<u32> {
+        (0..count).map(|_| self.next_key()).collect()
     }
 }
 
@@ -61,19 +61,16 @@ mod tests {
 
     #[test]
     fn popularity_follows_the_law_and_workers_differ() {
-        let keys = Keys::new(1_000, 1.0, 7);
-        let mut one = keys.worker(1);
-        let drawn: Vec<u32> = (0..20_000).map(|_| one.next_key()).collect();
+        let keys = Keys::new((1..=1_000).rev().collect(), 1.0, 7);
+        let drawn = keys.worker(1).draw(20_000);
         assert!(drawn.iter().all(|key| (1..=1_000).contains(key)));
-        let top = drawn.iter().filter(|key| **key == keys.popular(1)[0]).count();
+        let top = drawn.iter().filter(|key| **key == 1_000).count();
         // 1 / H(1000) = 13.4 %.
         assert!((2_400..2_950).contains(&top), "{top}");
-        let again: Vec<u32> = {
-            let mut one = keys.worker(1);
-            (0..20_000).map(|_| one.next_key()).collect()
-        };
-        assert_eq!(drawn, again);
-        let mut two = keys.worker(2);
-        assert_ne!(drawn[..20], (0..20).map(|_| two.next_key()).collect::<Vec<_>>());
+        assert_eq!(drawn, keys.worker(1).draw(20_000));
+        assert_ne!(drawn[..20], keys.worker(2).draw(20));
+        let even = Keys::new((1..=10).collect(), 0.0, 7).draw(10_000);
+        let first = even.iter().filter(|key| **key == 1).count();
+        assert!((850..1_150).contains(&first), "{first}");
     }
 }

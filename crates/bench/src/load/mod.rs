@@ -2,12 +2,14 @@
 
 mod client;
 mod closed;
+mod in_order;
 mod keys;
 mod open;
 mod schedule;
 
 pub use client::{Answer, Client, Request};
 pub use closed::{ClosedLoop, closed_loop};
+pub use in_order::in_order;
 pub use keys::Keys;
 pub use open::{OpenLoop, open_loop};
 pub use schedule::{poisson, steady};
@@ -33,14 +35,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub(crate) fn empty() -> Self {
-        Self {
-            answered: 0,
-            hits: 0,
-            errors: 0,
-            shed: 0,
-            latency: histogram(),
-            seconds: 0.0,
-        }
+        Self { answered: 0, hits: 0, errors: 0, shed: 0, latency: histogram(), seconds: 0.0 }
     }
 
     /// Takes in what another worker met with.

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::client::{Client, Request};
 use super::Outcome;
+use super::client::{Client, Request};
 
 /// After the last request is due, so long is waited for answers; the rest are errors.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rand::distr::Distribution;
 use rand::SeedableRng;
+use rand::distr::Distribution;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Exp;
 

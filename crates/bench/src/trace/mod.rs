@@ -3,6 +3,7 @@
 mod cache2k;
 mod combined;
 mod keyed;
+mod retail;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,6 +12,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use liblzma::read::XzDecoder;
+
+pub use retail::{Step, fewest_loads, visits};
 
 /// The formats that are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -1,0 +1,13 @@
+//! What the command line offers, as functions that add to a [`Session`].
+
+mod curve;
+mod ratios;
+mod replay;
+mod retail;
+mod session;
+
+pub use curve::curve;
+pub use ratios::ratios;
+pub use replay::{Replay, replay};
+pub use retail::{Retail, online_retail};
+pub use session::Session;

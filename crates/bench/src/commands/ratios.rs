@@ -1,0 +1,176 @@
+//! How much faster a cached page is, and how close to a page that is not computed at all.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use super::Session;
+use crate::bed::{Api, products_by_popularity};
+use crate::load::{ClosedLoop, Keys, Request, closed_loop};
+use crate::measure::{Cpu, Labels, bootstrap_median, measured, median};
+use crate::results::{Ratio, Run};
+use crate::scenario::{Contender, ReadView, Scenario, span};
+
+/// A cached page reaches at least this part of the same server's static body.
+const AGAINST_STATIC: f64 = 0.45;
+/// A cached page is served at least so many times as often as an uncached one.
+const AGAINST_NONE: f64 = 20.0;
+
+/// Measures in paired rounds: a static body, the page from L2, the page uncached, the summary
+/// from L2, the summary uncached. All ask for the same drawn products in the same order, in a
+/// closed loop, and what is cached has been filled before.
+///
+/// # Errors
+///
+/// When a process does not start, the counts disagree, or a page is not cached.
+pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
+    let url = session.bed.admin_url().to_owned();
+    let by_rank: Arc<[u32]> = products_by_popularity(&url).await?.into();
+    let load = &scenario.load;
+    let drawn: Arc<[u32]> =
+        Keys::new(by_rank, load.zipf_exponent, load.seed).draw(scenario.ratios.draws).into();
+    let cached = session.api(&Contender::cache_aside(), &url).await?;
+    let uncached = session.api(&Contender::none(), &url).await?;
+    let bytes = fill(&cached, &drawn).await?;
+    eprintln!(
+        "Ratios: {} rounds of {} s, pages of {bytes} bytes on average …",
+        scenario.ratios.rounds, scenario.ratios.seconds
+    );
+
+    let paths = |view: ReadView| -> Arc<[Request]> {
+        drawn.iter().map(|id| Request::get(view.path(*id))).collect()
+    };
+    let pages = paths(ReadView::ProductPage);
+    let summaries = paths(ReadView::ProductSummary);
+    let still: Arc<[Request]> = [Request::get(format!("/bench/static?bytes={bytes}"))].into();
+    let mut sides = [
+        Side::new("static body", &cached, still),
+        Side::new("page from L2", &cached, Arc::clone(&pages)),
+        Side::new("page uncached", &uncached, pages),
+        Side::new("summary from L2", &cached, Arc::clone(&summaries)),
+        Side::new("summary uncached", &uncached, summaries),
+    ];
+    for round in 0..scenario.ratios.rounds as usize {
+        // Each round begins elsewhere, so that no side always follows the same other.
+        for place in 0..sides.len() {
+            let side = (round + place) % sides.len();
+            let run = sides[side].round(session, scenario).await?;
+            sides[side].rounds.push(run);
+        }
+    }
+
+    let [still, page, page_none, summary, summary_none] = &sides;
+    for (name, above, below, bar) in [
+        ("cached page / static body", page, still, Some(AGAINST_STATIC)),
+        ("cached page / no cache", page, page_none, Some(AGAINST_NONE)),
+        ("cached summary / no cache", summary, summary_none, None),
+    ] {
+        session.ratio(ratio(name, above, below, bar));
+    }
+    let loads: u64 =
+        [page, summary].iter().flat_map(|s| &s.rounds).map(|r| r.db_queries.loads).sum();
+    session.check("cached rounds load nothing", format!("{loads} loads"), loads == 0);
+    let middle: Vec<Run> = sides.iter().map(Side::middle).collect();
+    for run in middle {
+        session.run(run);
+    }
+    Ok(())
+}
+
+/// One side of a comparison.
+struct Side<'a> {
+    name: &'static str,
+    api: &'a Api,
+    requests: Arc<[Request]>,
+    rounds: Vec<Run>,
+}
+
+impl<'a> Side<'a> {
+    fn new(name: &'static str, api: &'a Api, requests: Arc<[Request]>) -> Self {
+        Self { name, api, requests, rounds: Vec::new() }
+    }
+
+    async fn round(&self, session: &Session, scenario: &Scenario) -> Result<Run> {
+        let connections = scenario.load.connections;
+        let settings = ClosedLoop {
+            address: self.api.address(),
+            connections,
+            length: span(scenario.ratios.seconds),
+        };
+        let make = |worker: u64| {
+            let requests = Arc::clone(&self.requests);
+            // Every worker begins elsewhere in the same sequence.
+            let mut next = worker as usize * requests.len() / connections;
+            move || {
+                next = (next + 1) % requests.len();
+                requests[next].clone()
+            }
+        };
+        let labels = Labels { workload: format!("ratios: {}", self.name), ..Labels::default() };
+        let run = measured(&session.bed, self.api, labels, closed_loop(settings, make)).await?;
+        ensure!(run.errors == 0, "{}: {} of {} failed", self.name, run.errors, run.requests);
+        Ok(run)
+    }
+
+    /// The round whose throughput is the median.
+    fn middle(&self) -> Run {
+        let mut rounds: Vec<&Run> = self.rounds.iter().collect();
+        rounds.sort_by(|a, b| a.achieved_rps.total_cmp(&b.achieved_rps));
+        rounds[rounds.len() / 2].clone()
+    }
+
+    fn rates(&self) -> Vec<f64> {
+        self.rounds.iter().map(|run| run.achieved_rps).collect()
+    }
+
+    /// Processor microseconds per request: medians over the rounds.
+    fn cpu_us(&self) -> Cpu {
+        let of = |part: fn(&Cpu) -> f64| {
+            let each: Vec<f64> = self
+                .rounds
+                .iter()
+                .map(|run| part(&run.cpu_seconds) * 1e6 / run.requests.max(1) as f64)
+                .collect();
+            median(&each)
+        };
+        Cpu {
+            api: of(|cpu| cpu.api),
+            postgres: of(|cpu| cpu.postgres),
+            redis: of(|cpu| cpu.redis),
+            generator: of(|cpu| cpu.generator),
+        }
+    }
+}
+
+fn ratio(name: &str, above: &Side<'_>, below: &Side<'_>, bar: Option<f64>) -> Ratio {
+    let (numerator_rps, denominator_rps) = (above.rates(), below.rates());
+    let paired: Vec<f64> = numerator_rps.iter().zip(&denominator_rps).map(|(a, b)| a / b).collect();
+    Ratio {
+        name: name.to_owned(),
+        ratio: bootstrap_median(&paired, 1),
+        numerator_rps,
+        denominator_rps,
+        numerator_cpu_us: above.cpu_us(),
+        denominator_cpu_us: below.cpu_us(),
+        bar,
+    }
+}
+
+/// Asks for page and summary of every drawn product once; the mean length of a drawn page.
+async fn fill(api: &Api, drawn: &[u32]) -> Result<usize> {
+    let distinct: BTreeSet<u32> = drawn.iter().copied().collect();
+    eprintln!("Filling {} pages …", distinct.len());
+    let mut client = api.client();
+    let mut bytes = std::collections::HashMap::new();
+    for id in distinct {
+        for view in [ReadView::ProductPage, ReadView::ProductSummary] {
+            let answer = client.send(&Request::get(view.path(id))).await;
+            ensure!(answer.ok, "{} was answered {}", view.path(id), answer.status);
+            if view == ReadView::ProductPage {
+                bytes.insert(id, answer.bytes);
+            }
+        }
+    }
+    Ok(drawn.iter().map(|id| bytes[id]).sum::<usize>() / drawn.len())
+}

@@ -1,0 +1,129 @@
+//! The tables of the report.
+
+use maud::{Markup, html};
+
+use crate::measure::Cpu;
+use crate::results::{Results, Run};
+
+pub(super) fn ratios(results: &Results) -> Markup {
+    html! {
+        @if !results.ratios.is_empty() {
+            h2 { "Ratios" }
+            p { "Medians of paired rounds with their 95 % bootstrap intervals; all sides ask for the "
+                "same products in the same order, in a closed loop, from a warm cache. Processor "
+                "microseconds are those of one request: API, Postgres, Redis, load generator." }
+            table {
+                thead { tr {
+                    th { "what" } th { "ratio" } th { "interval" } th { "bar" } th { "rounds" }
+                    th { "requests/s" } th { "CPU µs above (API, PG, Redis, load)" }
+                    th { "CPU µs below" }
+                } }
+                tbody {
+                    @for ratio in &results.ratios {
+                        tr {
+                            td { (ratio.name) }
+                            td.n { strong { (format!("{:.3}", ratio.ratio.median)) } }
+                            td.n { (format!("{:.3} – {:.3}", ratio.ratio.low, ratio.ratio.high)) }
+                            td.n { @if let Some(bar) = ratio.bar { "≥ " (bar) } }
+                            td.n { (ratio.numerator_rps.len()) }
+                            td.n { (middle(&ratio.numerator_rps)) " / " (middle(&ratio.denominator_rps)) }
+                            td.n { (cpu(&ratio.numerator_cpu_us)) }
+                            td.n { (cpu(&ratio.denominator_cpu_us)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn open_loops(open: &[&Run]) -> Markup {
+    let mut sorted = open.to_vec();
+    sorted.sort_by(|a, b| a.offered_rps.unwrap_or(0.0).total_cmp(&b.offered_rps.unwrap_or(0.0)));
+    table_of(&sorted)
+}
+
+pub(super) fn replays(results: &Results) -> Markup {
+    let replays: Vec<&Run> = super::replays(results).collect();
+    html! {
+        @if !replays.is_empty() {
+            h2 { "Recorded sequences" }
+            p { "Replayed in their order from an empty cache. The floor is the fewest loads with "
+                "which any cache could have answered. Where requests overlap, two may load the same "
+                "key at once." }
+            (table_of(&replays))
+        }
+    }
+}
+
+pub(super) fn runs(results: &Results) -> Markup {
+    let others: Vec<&Run> = results
+        .runs
+        .iter()
+        .filter(|run| run.db_queries.floor.is_none() && run.offered_rps.is_none())
+        .collect();
+    html! {
+        @if !others.is_empty() {
+            h2 { "Closed loops" }
+            p { "As many requests are under way as there are connections. Their latency says little "
+                "(a slow server is asked less often); their throughput is the most that was reached." }
+            (table_of(&others))
+        }
+    }
+}
+
+fn table_of(runs: &[&Run]) -> Markup {
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "strategy" } th { "tiers" } th { "workload" } th { "offered/s" } th { "answered/s" }
+                th { "requests" } th { "errors" }
+                th { "mean ms" } th { "p50" } th { "p99" } th { "max" }
+                th { "queries counted" } th { "by Postgres" } th { "loads" } th { "floor" }
+                th { "hit ratio" } th { "Redis round trips" } th { "CPU s (API, PG, Redis, load)" }
+            } }
+            tbody {
+                @for run in runs {
+                    tr {
+                        td { (run.strategy) } td { (run.tiers) } td { (run.workload) }
+                        td.n { @if let Some(rate) = run.offered_rps { (format!("{rate:.0}")) } }
+                        td.n { (format!("{:.0}", run.achieved_rps)) }
+                        td.n { (run.requests) }
+                        td.n { (run.errors) @if run.shed > 0 { " (" (run.shed) " shed)" } }
+                        td.n { (ms(run.latency_ms.mean)) } td.n { (ms(run.latency_ms.p50)) }
+                        td.n { (ms(run.latency_ms.p99)) } td.n { (ms(run.latency_ms.max)) }
+                        td.n { (run.db_queries.counted) } td.n { (run.db_queries.pg_stat_statements) }
+                        td.n { (run.db_queries.loads) }
+                        td.n { @if let Some(floor) = run.db_queries.floor { (floor) } }
+                        td.n { @if let Some(ratio) = run.hit_ratio.l2 { (format!("{ratio:.3}")) } }
+                        td.n { (run.redis_round_trips) }
+                        td.n { (seconds(&run.cpu_seconds)) }
+                    }
+                }
+            }
+        } }
+    }
+}
+
+fn ms(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn middle(values: &[f64]) -> String {
+    format!("{:.0}", crate::measure::median(values))
+}
+
+fn cpu(cpu: &Cpu) -> String {
+    format!(
+        "{:.0} ({:.0}, {:.0}, {:.0}, {:.0})",
+        cpu.total(),
+        cpu.api,
+        cpu.postgres,
+        cpu.redis,
+        cpu.generator
+    )
+}
+
+fn seconds(cpu: &Cpu) -> String {
+    format!("{:.1}, {:.1}, {:.1}, {:.1}", cpu.api, cpu.postgres, cpu.redis, cpu.generator)
+}
