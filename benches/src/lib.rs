@@ -1,1 +1,1 @@
-//! Larder.
+#![doc = include_str!("../README.md")]

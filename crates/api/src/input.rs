@@ -123,12 +123,23 @@ pub(crate) fn json<T: DeserializeOwned>(request: &HttpRequest, body: Body) -> Re
     let mut reader = serde_json::Deserializer::from_slice(&body);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        // The path of a body that is no JSON at all is a dot.
-        let field = if path == "." { "body".to_owned() } else { path };
-        Problem::field(field, error.into_inner().to_string())
+        let message = error.into_inner().to_string();
+        Problem::field(field_of(&path, &message), message)
     })?;
     reader.end().map_err(|error| Problem::field("body", error.to_string()))?;
     Ok(read)
+}
+
+/// The field that a body is wrong in. The path ends at the object in which a field is missing;
+/// the message names it. The path of a body that is no JSON at all is a dot.
+fn field_of(path: &str, message: &str) -> String {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    match (path, missing) {
+        (".", Some(field)) => field.to_owned(),
+        (".", None) => "body".to_owned(),
+        (path, Some(field)) => format!("{path}.{field}"),
+        (path, None) => path.to_owned(),
+    }
 }
 
 /// Reads the id in a path.

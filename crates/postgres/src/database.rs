@@ -38,7 +38,7 @@ pub struct DatabaseOptions {
 #[derive(Debug, Error)]
 pub enum DatabaseError {
     /// The URL cannot be read. The URL itself is not repeated: it may hold a password.
-    #[error("database url: {0}")]
+    #[error("url: {0}")]
     Url(#[source] sqlx::Error),
     /// An option has a value that cannot work.
     #[error("{option}: {reason}")]
@@ -189,6 +189,9 @@ fn connect_options(options: &DatabaseOptions) -> Result<PgConnectOptions, Databa
     if options.statement_timeout.as_millis() == 0 {
         // Postgres reads 0 as "no limit", which nobody means who writes it here.
         return refuse("statement_timeout", "must be at least 1 ms");
+    }
+    if !["postgres://", "postgresql://"].iter().any(|scheme| options.url.starts_with(scheme)) {
+        return refuse("url", "must begin with postgres://");
     }
     let timeout = format!("{}ms", options.statement_timeout.as_millis());
     Ok(PgConnectOptions::from_str(&options.url)

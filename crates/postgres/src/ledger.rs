@@ -6,14 +6,16 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
-use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_semantic_conventions::attribute::{
     DB_COLLECTION_NAME, DB_OPERATION_NAME, DB_SYSTEM_NAME, ERROR_TYPE,
 };
 
-use crate::statement::{Purpose, Statement};
+use crate::statement::Statement;
 
+/// Why a statement was sent.
+const PURPOSE: &str = "larder.purpose";
 /// The strategy under which statements of a namespace without one are counted.
 const NO_STRATEGY: &str = "none";
 
@@ -147,12 +149,11 @@ impl Ledger {
     /// The sums over all rows.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.rows().iter().fold(Totals::default(), |sum, row| Totals {
-            completed: sum.completed + row.totals.completed,
-            failed: sum.failed + row.totals.failed,
-            unknown: sum.unknown + row.totals.unknown,
-            in_flight: sum.in_flight + row.totals.in_flight,
-        })
+        let mut sum = Totals::default();
+        for row in self.rows() {
+            sum.add(row.totals);
+        }
+        sum
     }
 
     /// Exports the ledger as `larder.db.queries` and statement times as
@@ -178,14 +179,21 @@ impl Ledger {
             .with_description("SQL statements sent, by what became of them.")
             .with_callback(move |observer| {
                 let Some(ledger) = ledger.upgrade() else { return };
+                // Rows that differ in operation or collection alone are one point: a second
+                // observation of the same attributes would replace the first.
+                let mut points: BTreeMap<_, Totals> = BTreeMap::new();
                 for row in ledger.rows() {
-                    let outcomes = [
-                        (Outcome::Completed, row.totals.completed),
-                        (Outcome::Failed, row.totals.failed),
-                        (Outcome::Unknown, row.totals.unknown),
-                    ];
-                    for (outcome, count) in outcomes {
-                        observer.observe(count, &row.attributes(outcome));
+                    let Statement { namespace, purpose, .. } = row.statement;
+                    let point = (namespace, row.strategy, purpose.as_str());
+                    points.entry(point).or_default().add(row.totals);
+                }
+                for (point, totals) in points {
+                    for (outcome, count) in [
+                        (Outcome::Completed, totals.completed),
+                        (Outcome::Failed, totals.failed),
+                        (Outcome::Unknown, totals.unknown),
+                    ] {
+                        observer.observe(count, &attributes(point, outcome));
                     }
                 }
             })
@@ -211,7 +219,7 @@ impl Ledger {
             KeyValue::new(DB_SYSTEM_NAME, "postgresql"),
             KeyValue::new(DB_OPERATION_NAME, statement.operation),
             KeyValue::new(DB_COLLECTION_NAME, statement.collection),
-            purpose(statement.purpose),
+            KeyValue::new(PURPOSE, statement.purpose.as_str()),
         ];
         if outcome != Outcome::Completed {
             attributes.push(KeyValue::new(ERROR_TYPE, outcome.as_str()));
@@ -220,17 +228,23 @@ impl Ledger {
     }
 }
 
-impl LedgerRow {
-    fn attributes(&self, outcome: Outcome) -> [KeyValue; 4] {
-        [
-            KeyValue::new("larder.namespace", StringValue::from(self.statement.namespace)),
-            KeyValue::new("larder.strategy", self.strategy),
-            purpose(self.statement.purpose),
-            KeyValue::new("larder.outcome", outcome.as_str()),
-        ]
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.in_flight += other.in_flight;
     }
 }
 
-fn purpose(purpose: Purpose) -> KeyValue {
-    KeyValue::new("larder.purpose", purpose.as_str())
+fn attributes(
+    (namespace, strategy, purpose): (&'static str, &'static str, &'static str),
+    outcome: Outcome,
+) -> [KeyValue; 4] {
+    [
+        KeyValue::new("larder.namespace", namespace),
+        KeyValue::new("larder.strategy", strategy),
+        KeyValue::new(PURPOSE, purpose),
+        KeyValue::new("larder.outcome", outcome.as_str()),
+    ]
 }

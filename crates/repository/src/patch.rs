@@ -82,7 +82,13 @@ async fn set_stock(
         .bind(numbers)
         .fetch_all(transaction.counted(STOCK))
         .await
-        .map_err(translate)?;
+        .map_err(|error| match translate(error) {
+            // The constraint does not know which list the change was in.
+            RepositoryError::Invalid(broken) => {
+                RepositoryError::Invalid(ValidationError::new(list, broken.message))
+            }
+            other => other,
+        })?;
     let missing = skus.iter().position(|sku| !changed.iter().any(|changed| changed == sku));
     missing.map_or(Ok(()), |index| {
         let field = Field { list, index }.part("sku");

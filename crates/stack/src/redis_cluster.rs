@@ -157,6 +157,15 @@ impl RedisCluster {
             if !["cluster_state:ok\r", &slots, &known].iter().all(|line| info.contains(line)) {
                 return false;
             }
+            // Gossip brings the roles later than the slots: a client that learned the cluster
+            // from this node would take replicas for primaries.
+            let Ok(members) = node.ask::<String>(cmd("CLUSTER").arg("NODES")).await else {
+                return false;
+            };
+            let replicas = self.nodes.len() - self.topology.primaries();
+            if members.lines().filter(|line| line.contains("slave")).count() != replicas {
+                return false;
+            }
             let Ok(replication) = node.ask::<String>(cmd("INFO").arg("replication")).await else {
                 return false;
             };

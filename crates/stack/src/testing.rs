@@ -85,6 +85,12 @@ pub fn unique(prefix: &str) -> String {
     format!("{prefix}_{random:016x}_{count}")
 }
 
+/// The first of `count` free ports in a row. Another test may take them first: try again then.
+#[must_use]
+pub fn free_ports(count: u16) -> u16 {
+    free_range(count)
+}
+
 /// The shared Postgres, or a private one.
 ///
 /// # Panics
@@ -220,6 +226,69 @@ impl TestPostgres {
     pub fn kill(&self) {
         let (server, _) = self.own.as_ref().expect("only a private server can be killed");
         server.kill();
+    }
+
+    async fn admin(&self) -> PgConnection {
+        PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
+    }
+}
+
+/// A lock that the administrator holds on a table: whoever needs the table waits.
+#[derive(Debug)]
+pub struct TableLock(PgConnection);
+
+impl TableLock {
+    /// Lets those who wait go on.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn release(mut self) {
+        run(&mut self.0, "ROLLBACK".to_owned()).await.expect("the lock is released");
+    }
+}
+
+impl TestDatabase {
+    /// Runs SQL as the administrator.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses it.
+    pub async fn execute(&self, sql: &str) {
+        let mut admin = self.admin().await;
+        run(&mut admin, sql.to_owned()).await.expect("the SQL runs");
+    }
+
+    /// Statements of the application's role that Postgres itself has counted
+    /// (`pg_stat_statements`).
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer, or has thrown statements away.
+    pub async fn counted(&self) -> u64 {
+        let (calls, dealloc): (i64, i64) = sqlx::query_as(
+            "SELECT coalesce(sum(s.calls), 0)::bigint, (SELECT dealloc FROM pg_stat_statements_info)
+             FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
+             WHERE r.rolname = $1",
+        )
+        .bind(&self.app_role)
+        .fetch_one(&mut self.admin().await)
+        .await
+        .expect("pg_stat_statements is readable");
+        assert_eq!(dealloc, 0, "pg_stat_statements has thrown entries away");
+        calls.unsigned_abs()
+    }
+
+    /// Locks `table` against every other use.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such table.
+    pub async fn lock(&self, table: &str) -> TableLock {
+        let mut admin = self.admin().await;
+        let sql = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        run(&mut admin, sql).await.expect("the table is locked");
+        TableLock(admin)
     }
 
     async fn admin(&self) -> PgConnection {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
-use larder::{NamespaceOptions, RedisOptions};
-use larder_postgres::DatabaseOptions;
+use larder::{NamespaceOptions, RedisOptions, RedisOptionsError};
+use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
 
@@ -338,12 +338,21 @@ impl Config {
                 return Err(ConfigError::value(key, "must be at least 1"));
             }
         }
-        larder_postgres::Database::check(&self.database_options()).map_err(|error| {
-            let text = error.to_string();
-            ConfigError::value("database", text)
+        Database::check(&self.database_options()).map_err(|error| match error {
+            DatabaseError::Url(error) => ConfigError::value("database.url", error.to_string()),
+            DatabaseError::Option { option, reason } => refused("database", option, reason),
         })?;
-        self.redis_options().check().map_err(|error| ConfigError::value("redis", error.to_string()))
+        self.redis_options().check().map_err(|error| match error {
+            RedisOptionsError::Nodes(error) => ConfigError::value("redis.nodes", error.to_string()),
+            RedisOptionsError::Option { option, reason } => refused("redis", option, reason),
+        })
     }
+}
+
+/// An option that a library refused, by its key here, where times are in milliseconds.
+fn refused(section: &str, option: &str, reason: &str) -> ConfigError {
+    let unit = if option.ends_with("timeout") { "_ms" } else { "" };
+    ConfigError::value(format!("{section}.{option}{unit}"), reason)
 }
 
 impl NamespaceConfig {

@@ -103,7 +103,7 @@ async fn completed_statements_are_exactly_what_postgres_counted() {
     }
     assert_eq!(inserted, 180);
     assert_eq!(db.ledger().totals(), outcome(50 + 180, 8 + 20, 0));
-    assert_eq!(fixture.counted_by_postgres().await, 230);
+    assert_eq!(fixture.database.counted().await, 230);
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn with_dropped_futures_and_lost_connections_the_count_stays_within_its_bo
     let totals = db.ledger().totals();
     assert_eq!((totals.completed, totals.in_flight), (10, 0), "{totals:?}");
     assert_eq!(totals.failed + totals.unknown, 5, "{totals:?}");
-    let counted = fixture.counted_by_postgres().await;
+    let counted = fixture.database.counted().await;
     let bounds = totals.completed..=totals.completed + totals.unknown;
     assert!(bounds.contains(&counted), "{counted} not within {bounds:?}");
 }
@@ -169,7 +169,7 @@ async fn a_statement_that_never_reached_postgres_has_failed() {
     assert!(matches!(waited, Err(sqlx::Error::PoolTimedOut)), "{waited:?}");
     drop(holding);
     assert_eq!(fixture.db.ledger().totals(), outcome(0, 1, 0));
-    assert_eq!(fixture.counted_by_postgres().await, 0);
+    assert_eq!(fixture.database.counted().await, 0);
 }
 
 #[tokio::test]

@@ -48,21 +48,3 @@ pub(crate) async fn fixture(adjust: impl FnOnce(&mut DatabaseOptions)) -> Fixtur
 pub(crate) async fn admin(database: &TestDatabase) -> PgConnection {
     PgConnection::connect(&database.admin_url).await.expect("the administrator connects")
 }
-
-impl Fixture {
-    /// What Postgres has counted for the application's role.
-    pub(crate) async fn counted_by_postgres(&self) -> u64 {
-        let mut admin = admin(&self.database).await;
-        let (calls, dealloc): (i64, i64) = sqlx::query_as(
-            "SELECT coalesce(sum(s.calls), 0)::bigint, (SELECT dealloc FROM pg_stat_statements_info)
-             FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
-             WHERE r.rolname = $1",
-        )
-        .bind(&self.database.app_role)
-        .fetch_one(&mut admin)
-        .await
-        .expect("pg_stat_statements is readable");
-        assert_eq!(dealloc, 0, "pg_stat_statements has thrown entries away");
-        calls.unsigned_abs()
-    }
-}

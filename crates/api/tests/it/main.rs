@@ -1,0 +1,8 @@
+//! The service as a process of its own, on real servers.
+
+mod counting;
+mod outage;
+mod requests;
+mod startup;
+mod support;
+mod telemetry;

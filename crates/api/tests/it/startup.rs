@@ -1,0 +1,88 @@
+//! What cannot work is said before any port is bound.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use larder_stack::testing::skip_without_servers;
+
+use crate::support::{Process, program, service};
+
+fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = program();
+    command.args(arguments).current_dir(folder.path());
+    for (key, value) in settings {
+        command.env(format!("LARDER__{key}"), value);
+    }
+    let Output { status, stdout, stderr } = command.output().expect("runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn settings_that_cannot_work_end_with_64_and_name_the_key() {
+    let page = "NAMESPACES__PRODUCT_PAGE__";
+    let cases = [
+        ("SERVER__BIND".to_owned(), "nowhere", "server.bind"),
+        ("SERVER__BLIND".to_owned(), "x", "server.blind"),
+        ("REDIS__CONNECTIONS".to_owned(), "0", "redis.connections"),
+        ("REDIS__OVERALL_TIMEOUT_MS".to_owned(), "1", "redis.overall_timeout_ms"),
+        (format!("{page}STRATEGY"), "magic", "namespaces.product-page.strategy"),
+        (format!("{page}TOMBSTONE_TTL_MS"), "1000", "namespaces.product-page.tombstone_ttl_ms"),
+        ("TELEMETRY__OTLP_PROTOCOL".to_owned(), "smoke", "telemetry.otlp_protocol"),
+    ];
+    for (key, value, named) in &cases {
+        let (code, _, said) = run(&["serve"], &[(key, value)]);
+        assert_eq!(code, Some(64), "{key}: {said}");
+        assert!(said.contains(named), "{key}: {said}");
+    }
+    let (code, _, said) = run(&["serve", "--config", "no-such.toml"], &[]);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("no-such.toml"), "{said}");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let url = "postgres://app:hunter2@127.0.0.1/larder";
+    let settings = [("DATABASE__URL", url), ("DATABASE__ADMIN_URL", url)];
+    let (code, shown, _) = run(&["config"], &settings);
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("postgres://app:***@127.0.0.1/larder"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, _, said) = run(&["serve"], &[("SERVER__BIND", &address)]);
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("server.bind") && said.contains(&address), "{said}");
+}
+
+#[tokio::test]
+async fn without_postgres_it_does_not_start_and_says_why() {
+    let url = "postgres://app@127.0.0.1:9/larder";
+    let settings = [("DATABASE__URL", url), ("SERVER__BIND", "127.0.0.1:0")];
+    let (code, _, said) = run(&["serve"], &settings);
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("database.url"), "{said}");
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_cleanly() {
+    if skip_without_servers("a_signal_ends_it_cleanly") {
+        return;
+    }
+    let service = service(&[]).await;
+    let settings = [
+        ("DATABASE__URL", service.database.app_url.clone()),
+        ("REDIS__NODES", service.redis.nodes().join(",")),
+    ];
+    let mut second = Process::start(&settings).await;
+    assert_eq!(second.get("/healthz").await.status, 200);
+    let config = second.get("/admin/config").await;
+    assert!(String::from_utf8_lossy(&config.body).contains(":***@"), "{config:?}");
+    second.terminate().await;
+    assert!(!second.log().contains("panicked"), "{}", second.log());
+}

@@ -1,0 +1,271 @@
+//! Metrics at `/metrics`, metrics and traces over OTLP.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use hyper::Method;
+use larder_stack::testing::skip_without_servers;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use serde_json::json;
+use tonic::{Request, Response, Status};
+
+use crate::support::{Service, eventually, service};
+
+/// What a receiver was sent.
+#[derive(Clone, Default)]
+struct Received {
+    spans: Arc<Mutex<Vec<Span>>>,
+    metrics: Arc<Mutex<Vec<String>>>,
+}
+
+impl Received {
+    fn take_traces(&self, request: ExportTraceServiceRequest) {
+        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        let spans = scopes.flat_map(|scope| scope.spans);
+        self.spans.lock().expect("no panic").extend(spans);
+    }
+
+    fn take_metrics(&self, request: ExportMetricsServiceRequest) {
+        let scopes =
+            request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
+        self.metrics.lock().expect("no panic").extend(names);
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        self.spans.lock().expect("no panic").clone()
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.take_traces(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.take_metrics(request.into_inner());
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
+/// A receiver of OTLP over HTTP; its endpoint.
+async fn http_receiver(received: Received) -> String {
+    async fn traces(received: Data<Received>, body: Bytes) -> HttpResponse {
+        received.take_traces(ExportTraceServiceRequest::decode(body).expect("protobuf"));
+        HttpResponse::Ok().finish()
+    }
+    async fn metrics(received: Data<Received>, body: Bytes) -> HttpResponse {
+        received.take_metrics(ExportMetricsServiceRequest::decode(body).expect("protobuf"));
+        HttpResponse::Ok().finish()
+    }
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::new(received.clone()))
+            .app_data(web::PayloadConfig::new(16 << 20))
+            .route("/v1/traces", web::post().to(traces))
+            .route("/v1/metrics", web::post().to(metrics))
+    });
+    let server = server.workers(1).bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", server.addrs()[0]);
+    tokio::spawn(server.run());
+    endpoint
+}
+
+/// A receiver of OTLP over gRPC; its endpoint.
+async fn grpc_receiver(received: Received) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let server = tonic::transport::Server::builder()
+        .add_service(TraceServiceServer::new(received.clone()))
+        .add_service(MetricsServiceServer::new(received));
+    tokio::spawn(server.serve_with_incoming(incoming));
+    endpoint
+}
+
+fn exporting(endpoint: &str, protocol: &'static str) -> [(&'static str, String); 3] {
+    [
+        ("TELEMETRY__OTLP_ENDPOINT", endpoint.to_owned()),
+        ("TELEMETRY__OTLP_PROTOCOL", protocol.to_owned()),
+        ("TELEMETRY__EXPORT_INTERVAL_MS", "200".to_owned()),
+    ]
+}
+
+async fn traced(endpoint: &str, protocol: &'static str) -> Service {
+    let settings = exporting(endpoint, protocol);
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    service(&settings).await
+}
+
+/// The names from the root down to each leaf of the trace with this id.
+fn paths(spans: &[Span], trace_id: &[u8]) -> Vec<String> {
+    let spans: Vec<&Span> = spans.iter().filter(|span| span.trace_id == trace_id).collect();
+    let by_id: HashMap<&[u8], &Span> =
+        spans.iter().map(|span| (span.span_id.as_slice(), *span)).collect();
+    spans
+        .iter()
+        .map(|span| {
+            let mut names = vec![span.name.as_str()];
+            let mut at = *span;
+            while let Some(parent) = by_id.get(at.parent_span_id.as_slice()) {
+                names.push(&parent.name);
+                at = parent;
+            }
+            names.reverse();
+            names.join(" > ")
+        })
+        .collect()
+}
+
+/// A trace id that this test chose, as a client that is traced itself sends it.
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+async fn requests_make_one_tree(protocol: &'static str) {
+    let received = Received::default();
+    let endpoint = match protocol {
+        "grpc" => grpc_receiver(received.clone()).await,
+        _ => http_receiver(received.clone()).await,
+    };
+    let service = traced(&endpoint, protocol).await;
+    service.connected().await;
+    let parent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
+    let headers = [("traceparent", parent.as_str()), ("content-type", "application/json")];
+    service.send(Method::GET, "/products/5", &headers, "").await;
+    let patch = json!({ "price": { "minor": 5, "currency": "EUR" } }).to_string();
+    service.send(Method::PATCH, "/products/5", &headers, patch).await;
+    let trace: Vec<u8> = (0..16)
+        .map(|n| u8::from_str_radix(&TRACE_ID[2 * n..2 * n + 2], 16).expect("hexadecimal"))
+        .collect();
+    let expected = [
+        "GET /products/{id} > cache.lookup",
+        "GET /products/{id} > cache.load > SELECT products",
+        "GET /products/{id} > cache.fill",
+        "PATCH /products/{id} > catalogue.write > UPDATE products",
+        "PATCH /products/{id} > catalogue.write > cache.invalidate",
+    ];
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    for path in expected {
+        while !paths(&received.spans(), &trace).iter().any(|found| found.ends_with(path)) {
+            let found = paths(&received.spans(), &trace);
+            let late = std::time::Instant::now() > deadline;
+            assert!(!late, "{path} is not among {found:#?}: {}", service.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let spans = received.spans();
+    let statement = spans.iter().find(|span| span.name == "SELECT products").expect("a statement");
+    let keys: Vec<&str> = statement.attributes.iter().map(|a| a.key.as_str()).collect();
+    assert!(keys.contains(&"db.system.name") && keys.contains(&"db.collection.name"), "{keys:?}");
+    eventually(Duration::from_secs(30), "the metrics arrive", async || {
+        let names = received.metrics.lock().expect("no panic");
+        let wanted = ["larder.db.queries", "larder.cache.lookups", "db.client.operation.duration"];
+        wanted.iter().all(|name| names.iter().any(|n| n == name))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn http_cache_and_sql_are_one_tree_over_http() {
+    if !skip_without_servers("http_cache_and_sql_are_one_tree_over_http") {
+        requests_make_one_tree("http/protobuf").await;
+    }
+}
+
+#[tokio::test]
+async fn http_cache_and_sql_are_one_tree_over_grpc() {
+    if !skip_without_servers("http_cache_and_sql_are_one_tree_over_grpc") {
+        requests_make_one_tree("grpc").await;
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_costs_nothing_but_its_data() {
+    if skip_without_servers("a_receiver_that_is_not_there_costs_nothing_but_its_data") {
+        return;
+    }
+    let service = traced("http://127.0.0.1:9", "http/protobuf").await;
+    for id in 1..20 {
+        assert_eq!(service.get(&format!("/products/{id}")).await.status, 200);
+    }
+}
+
+/// The sum of a counter's samples whose labels contain all of `labels`.
+fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+    metrics
+        .lines()
+        .filter(|line| line.split(['{', ' ']).next() == Some(name))
+        .filter(|line| labels.iter().all(|label| line.contains(label)))
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test]
+async fn the_metrics_agree_with_the_ledger_and_among_themselves() {
+    if skip_without_servers("the_metrics_agree_with_the_ledger_and_among_themselves") {
+        return;
+    }
+    let service = service(&[]).await;
+    service.connected().await;
+    for id in [1, 2, 1, 3, 1] {
+        service.get(&format!("/products/{id}")).await;
+        service.get(&format!("/products/{id}/summary")).await;
+    }
+    let patch = json!({ "price": { "minor": 5, "currency": "EUR" } });
+    service.json(Method::PATCH, "/products/1", &patch).await;
+    service.get("/products/1").await;
+    let [completed, _, _] = service.statements().await;
+    let text = service.get("/metrics").await;
+    assert!(text.header("content-type").starts_with("text/plain"));
+    let text = String::from_utf8(text.body.to_vec()).expect("UTF-8");
+
+    let lookups = |outcome: &str| {
+        let page = ["larder_namespace=\"product-page\"", "larder_tier=\"l2\""];
+        let outcome = format!("larder_outcome=\"{outcome}\"");
+        sum(&text, "larder_cache_lookups_total", &[page[0], page[1], &outcome])
+    };
+    assert_eq!((lookups("hit"), lookups("miss")), (2.0, 4.0), "{text}");
+    let all = sum(&text, "larder_cache_lookups_total", &[]);
+    assert_eq!(all, 11.0, "hits and misses are all lookups");
+    let loads = ["larder_purpose=\"load\"", "larder_namespace=\"product-page\""];
+    assert_eq!(sum(&text, "larder_db_queries_total", &loads), 4.0, "{text}");
+    let outcome = ["larder_outcome=\"completed\""];
+    let queries = sum(&text, "larder_db_queries_total", &outcome);
+    assert_eq!(queries, completed as f64, "{text}");
+    let durations = sum(&text, "db_client_operation_duration_seconds_count", &[]);
+    assert_eq!(durations, sum(&text, "larder_db_queries_total", &[]), "{text}");
+    for name in [
+        "larder_cache_loads_total",
+        "larder_cache_invalidations_total",
+        "larder_redis_round_trips_total",
+        "http_server_request_duration_seconds_count",
+    ] {
+        assert!(sum(&text, name, &[]) > 0.0, "{name}: {text}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The benchmark on real servers, and its command line.
+
+mod command_line;
+mod load;
+mod measurements;

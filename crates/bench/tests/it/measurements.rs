@@ -1,0 +1,182 @@
+//! Curves, ratios and replays, in small, with both counts of statements agreeing throughout.
+
+use std::path::PathBuf;
+
+use larder_bench::bed::{Bed, api_beside_us};
+use larder_bench::commands::{self, Replay, Retail, Session};
+use larder_bench::report;
+use larder_bench::results::Results;
+use larder_bench::scenario::{Contender, DataSet, Scenario};
+use larder_bench::trace::Format;
+use larder_stack::Topology;
+use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis, data_file};
+
+/// Dropped in this order: what is measured, its database, the servers.
+struct Fixture {
+    session: Session,
+    _database: TestDatabase,
+    _redis: TestRedis,
+    _postgres: TestPostgres,
+}
+
+async fn fixture(test: &str) -> Option<Fixture> {
+    if testing::skip_without_servers(test) {
+        return None;
+    }
+    let api = api_beside_us().expect("our own path");
+    if !api.exists() {
+        assert!(
+            std::env::var_os(testing::REQUIRE_SERVERS).is_none(),
+            "{} is missing",
+            api.display()
+        );
+        eprintln!("SKIPPED {test}: cargo build -p catalog-api first");
+        return None;
+    }
+    let postgres = testing::postgres().await;
+    let redis = testing::redis_cluster(Topology::ThreeByZero).await;
+    let database = postgres.database().await;
+    let bed = Bed::given(database.admin_url.clone(), &redis.nodes(), api);
+    let session = Session::begin(bed, "a test".into()).await.map_err(|(_, error)| error);
+    let session = session.expect("the servers answer");
+    Some(Fixture { session, _database: database, _redis: redis, _postgres: postgres })
+}
+
+impl Fixture {
+    /// Ends the measurement; what was found.
+    async fn end(self) -> Results {
+        self.session.bed.stop().await;
+        let results = self.session.results().clone();
+        for check in &results.checks {
+            assert!(check.holds, "{}: {}", check.name, check.found);
+        }
+        results
+    }
+}
+
+fn small() -> Scenario {
+    let mut scenario = Scenario::product_page();
+    scenario.data = DataSet { products: 300, reviews: 3_000 };
+    scenario.load.connections = 8;
+    scenario.curve.warm_up_seconds = 0.5;
+    scenario.curve.saturation_seconds = 0.5;
+    scenario.curve.seconds = 0.5;
+    scenario.curve.fractions = vec![0.5];
+    scenario
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_curve_has_every_strategy_at_the_same_rates() {
+    let Some(mut fixture) = fixture("a_curve_has_every_strategy_at_the_same_rates").await else {
+        return;
+    };
+    let scenario = small();
+    fixture.session.catalogue(scenario.data, 1).await.expect("fills");
+    commands::curve(&mut fixture.session, &scenario).await.expect("measures");
+    let results = fixture.end().await;
+    let offered = |strategy: &str| -> Vec<f64> {
+        let runs = results.runs.iter().filter(|run| run.strategy == strategy);
+        runs.filter_map(|run| run.offered_rps).collect()
+    };
+    let base = offered("none");
+    assert_eq!(base.len(), 1);
+    for strategy in ["cache-aside", "ttl"] {
+        assert_eq!(offered(strategy).len(), 2);
+        assert!(offered(strategy).contains(&base[0]), "{strategy} at the rate of none");
+    }
+    assert!(results.statement_mean_ms.is_some_and(|mean| mean > 0.0));
+    for run in &results.runs {
+        let (queries, cached) = (&run.db_queries, run.strategy != "none");
+        assert_eq!(run.errors, 0, "{run:?}");
+        assert_eq!(queries.counted, queries.pg_stat_statements, "{run:?}");
+        assert_eq!(run.hit_ratio.l2.is_some(), cached, "{run:?}");
+        if !cached {
+            assert_eq!(queries.loads, run.requests, "{run:?}");
+        }
+    }
+    // Written, read again, and shown.
+    let folder = tempfile::tempdir().expect("a folder");
+    results.write(folder.path()).expect("writes");
+    let read = Results::read(folder.path()).expect("reads");
+    report::write(&read, folder.path()).expect("writes");
+    let shown = std::fs::read_to_string(folder.path().join("report.html")).expect("a report");
+    assert!(
+        shown.contains("<svg") && shown.contains("cache-aside") && shown.contains("WITH RECURSIVE")
+    );
+}
+
+/// The ratios' own bars are for release builds on a quiet machine; here only the method counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
+    let test = "ratios_come_from_paired_rounds_in_which_nothing_is_loaded";
+    let Some(mut fixture) = fixture(test).await else { return };
+    let mut scenario = small();
+    (scenario.ratios.rounds, scenario.ratios.seconds, scenario.ratios.draws) = (3, 0.3, 500);
+    fixture.session.catalogue(scenario.data, 1).await.expect("fills");
+    commands::ratios(&mut fixture.session, &scenario).await.expect("measures");
+    fixture.session.bed.stop().await;
+    let results = fixture.session.results();
+    assert_eq!(results.ratios.len(), 3);
+    for ratio in &results.ratios {
+        assert_eq!((ratio.numerator_rps.len(), ratio.denominator_rps.len()), (3, 3));
+        assert!(ratio.ratio.low <= ratio.ratio.median && ratio.ratio.median <= ratio.ratio.high);
+        assert!(ratio.numerator_cpu_us.api > 0.0);
+    }
+    let loads = results.checks.iter().find(|check| check.name.contains("load nothing"));
+    assert!(loads.is_some_and(|check| check.holds), "{:?}", results.checks);
+}
+
+async fn replay(test: &str, trace: PathBuf, format: Format, limit: usize, connections: usize) {
+    let Some(mut fixture) = fixture(test).await else { return };
+    let contender = Contender::cache_aside();
+    let replay = Replay { trace, format, limit, connections, contender };
+    let trace = replay.read().expect("reads");
+    let data = DataSet { products: trace.distinct, reviews: trace.distinct };
+    fixture.session.catalogue(data, trace.distinct).await.expect("fills");
+    commands::replay(&mut fixture.session, &replay, &trace).await.expect("replays");
+    let results = fixture.end().await;
+    let run = &results.runs[0];
+    assert_eq!(run.requests as usize, trace.requests.len());
+    assert!(run.db_queries.loads >= u64::from(trace.distinct));
+    assert_eq!(run.db_queries.floor, Some(u64::from(trace.distinct)));
+    if connections == 1 {
+        assert_eq!(results.checks.len(), 2, "{:?}", results.checks);
+        assert_eq!(run.db_queries.loads, u64::from(trace.distinct));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_at_a_time_each_key_of_the_recorded_trace_is_loaded_once() {
+    let test = "one_at_a_time_each_key_of_the_recorded_trace_is_loaded_once";
+    let Some(trace) = data_file(test, "traces/web07.trace.xz") else { return };
+    // The whole trace is replayed by `make bench`, whose release build takes a minute for it.
+    replay(test, trace, Format::Cache2k, 15_000, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_a_time_a_key_may_be_loaded_twice_but_never_less_than_once() {
+    let test = "many_at_a_time_a_key_may_be_loaded_twice_but_never_less_than_once";
+    let file = tempfile::NamedTempFile::with_suffix(".csv").expect("a file");
+    let keys: String = (0..3_000).map(|n| format!("{}\n", (n * n) % 97)).collect();
+    std::fs::write(file.path(), format!("key\n{keys}")).expect("writes");
+    replay(test, file.path().to_owned(), Format::Csv, 0, 16).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_shops_orders_load_as_seldom_as_any_cache_could() {
+    let test = "the_real_shops_orders_load_as_seldom_as_any_cache_could";
+    let Some(file) = data_file(test, "online-retail/products.csv") else { return };
+    let Some(mut fixture) = fixture(test).await else { return };
+    let folder = file.parent().expect("a folder").to_owned();
+    let contenders = vec![Contender::none(), Contender::cache_aside()];
+    let retail = Retail { folder, limit: 500, looks: 5, contenders };
+    commands::online_retail(&mut fixture.session, &retail).await.expect("replays");
+    let results = fixture.end().await;
+    let [none, cached] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    assert_eq!((none.requests, cached.requests), (3_000, 3_000));
+    assert_eq!(none.db_queries.loads, 2_500);
+    assert!(cached.db_queries.loads < 600, "{cached:?}");
+    // Writes cost the same with and without a cache.
+    let writes = |run: &larder_bench::results::Run| run.db_queries.counted - run.db_queries.loads;
+    assert_eq!(writes(none), writes(cached));
+}

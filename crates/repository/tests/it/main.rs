@@ -1,0 +1,5 @@
+//! The adapter on a real Postgres.
+
+mod port;
+mod seeding;
+mod support;

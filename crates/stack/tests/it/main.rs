@@ -1,0 +1,6 @@
+//! The runner on real servers, and the workspace's arrows.
+
+mod arrows;
+mod clusters;
+mod exec;
+mod lifecycle;
