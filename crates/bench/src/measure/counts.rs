@@ -119,11 +119,11 @@ impl Counts {
         Ok(())
     }
 
-    /// Lookups that were hits; 0 without lookups.
+    /// Lookups that were hits; `None` without lookups.
     #[must_use]
-    pub fn hit_ratio(&self) -> f64 {
+    pub fn hit_ratio(&self) -> Option<f64> {
         let lookups = self.hits + self.misses;
-        if lookups == 0 { 0.0 } else { self.hits as f64 / lookups as f64 }
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 }
 

@@ -58,7 +58,6 @@ pub async fn measured<L: Into<Loaded>>(
     let counts = Snapshot::take(api).await?.since(&before);
     counts.agree()?;
     let settings = api.settings();
-    let l2 = (settings.tiers != "none").then(|| counts.hit_ratio());
     Ok(Run {
         strategy: settings.strategy.clone(),
         tiers: settings.tiers.clone(),
@@ -72,7 +71,7 @@ pub async fn measured<L: Into<Loaded>>(
         latency_ms: LatencyMs::of(&outcome),
         db_queries: DbQueries::of(&counts, labels.floor),
         redis_round_trips: counts.round_trips,
-        hit_ratio: HitRatio { l1: None, l2 },
+        hit_ratio: HitRatio { l1: None, l2: counts.hit_ratio() },
         staleness_ms: None,
         stale_reads: None,
         cpu_seconds: cpu,

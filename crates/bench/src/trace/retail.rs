@@ -6,7 +6,7 @@ use catalog_repository::seed::online_retail::OnlineRetail;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Looks come at most so many order lines before the order that they led to.
+/// Looks come at most so many order lines before the order that they led to; named in [`visits`].
 const WINDOW: usize = 2_000;
 
 /// A step of a visitor.
@@ -21,7 +21,7 @@ pub enum Step {
 /// The first `limit` order lines (0: all) as a sequence of looks and orders.
 ///
 /// The data set has orders, no looks. The last look at a page comes right before its order;
-/// the other `looks - 1` are spread evenly at random over the [`WINDOW`] lines before it, as
+/// the other `looks - 1` are spread evenly at random over the 2,000 lines before it, as
 /// visitors look more often than they buy. With one look for each order no cache can help, for
 /// every order changes the page that it was led to by.
 #[must_use]
