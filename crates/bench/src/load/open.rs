@@ -78,7 +78,9 @@ pub async fn open_loop(
     // What was not answered in time is an error that lasted at least until now.
     let unanswered = due.len() as u64 - outcome.answered.min(due.len() as u64);
     outcome.errors += unanswered;
-    outcome.latency.saturating_record_n(PATIENCE.as_micros() as u64, unanswered);
+    if unanswered > 0 {
+        outcome.latency.saturating_record_n(PATIENCE.as_micros() as u64, unanswered);
+    }
     outcome.seconds = start.elapsed().as_secs_f64();
     let pacing_p99_ms = pacer.join().unwrap_or(f64::INFINITY);
     OpenLoop { outcome, pacing_p99_ms }

@@ -69,11 +69,11 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
                 aria-label=(format!("{title} against throughput, by strategy")) {
                 @for tick in x.ticks() {
-                    line.grid x1=(x.place(tick)) x2=(x.place(tick)) y1=(EDGE) y2=(HEIGHT - BOTTOM);
+                    line.grid x1=(x.place(tick)) x2=(x.place(tick)) y1=(EDGE) y2=(HEIGHT - BOTTOM) {}
                     text.tick x=(x.place(tick)) y=(HEIGHT - BOTTOM + 18.0) text-anchor="middle" { (tick) }
                 }
                 @for tick in y.ticks() {
-                    line.grid x1=(LEFT) x2=(WIDTH - EDGE) y1=(y.place(tick)) y2=(y.place(tick));
+                    line.grid x1=(LEFT) x2=(WIDTH - EDGE) y1=(y.place(tick)) y2=(y.place(tick)) {}
                     text.tick x=(LEFT - 8.0) y=(y.place(tick) + 4.0) text-anchor="end" { (tick) }
                 }
                 text.axis x=((LEFT + WIDTH) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" {
@@ -83,7 +83,7 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
                     transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (title) }
                 @for (number, name, points) in series {
                     g class=(format!("series s{}", number % 6)) {
-                        polyline points=(path(&points));
+                        polyline points=(path(&points)) {}
                         @for (px, py, run) in &points {
                             circle cx=(px) cy=(py) r="4" {
                                 title { (name) ": " (format!("{:.0}", run.achieved_rps)) " requests/s, "
