@@ -10,20 +10,25 @@ choose_stack
 echo "Building (the first time takes some minutes) …"
 cargo build --release --quiet -p larder-stack -p catalog-api
 
+# The key survives as long as the stack runs: a second make up must change nothing.
+ADMIN_KEY=$(sed -n 's/^ADMIN_KEY=//p' "$STACK_DIR/env" 2>/dev/null || true)
+[ -n "$ADMIN_KEY" ] || ADMIN_KEY=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+
 "$RELEASE/larder-stack" up
 load_env
 "$RELEASE/catalog-api" migrate
 "$RELEASE/catalog-api" seed --if-empty
 
-export LARDER__SERVER__BIND=127.0.0.1:$API_PORT
+export LARDER__SERVER__BIND=127.0.0.1:$API_PORT LARDER__SERVER__ADMIN_KEY=$ADMIN_KEY
 "$RELEASE/larder-stack" service start api --ready "$API_URL/readyz" -- "$RELEASE/catalog-api" serve
 "$RELEASE/larder-stack" env set API_URL "$API_URL"
+"$RELEASE/larder-stack" env set ADMIN_KEY "$ADMIN_KEY"
 
 cat <<END
 
 Larder is up.
   API       $API_URL            (metrics: $API_URL/metrics)
-  settings  $STACK_DIR/env
+  settings  $STACK_DIR/env                     (addresses, passwords, ADMIN_KEY)
 
 Try:
   curl -i $API_URL/products/1                 # a miss: Postgres computes the page

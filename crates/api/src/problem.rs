@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use catalog_domain::{Problems, RepositoryError, ValidationError};
 use catalog_service::CatalogueError;
@@ -45,6 +45,12 @@ impl Problem {
 
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))
+    }
+
+    /// 401: who asks must show a key.
+    pub(crate) fn unauthorized() -> Self {
+        let detail = "administration needs the key: Authorization: Bearer …";
+        Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
     /// 400 with the field named.
@@ -134,6 +140,9 @@ impl ResponseError for Problem {
         if let Some(retry_after) = self.retry_after {
             // Whole seconds, rounded up.
             response.insert_header((RETRY_AFTER, retry_after.as_millis().div_ceil(1_000) as u64));
+        }
+        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
         response.body(serde_json::to_vec(self).expect("a problem has a JSON form"))
     }

@@ -18,10 +18,11 @@ use larder_telemetry::Telemetry;
 use opentelemetry_instrumentation_actix_web::{RequestMetrics, RequestTracing};
 use thiserror::Error;
 
+use crate::admin::{self, Access};
 use crate::app::State;
 use crate::config::{Config, ConfigError};
 use crate::problem::Problem;
-use crate::{admin, routes};
+use crate::routes;
 
 /// How long a shutdown waits for requests under way.
 const GRACE_SECONDS: u64 = 10;
@@ -96,9 +97,10 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let state = Data::new(state(config, telemetry).await?);
 
-    let (server, admin) = (state.config.server.clone(), address.ip().is_loopback());
-    if !admin {
-        tracing::warn!(%address, "admin routes are off: they exist on loopback addresses only");
+    let server = state.config.server.clone();
+    let access = Access::of(&server.admin_key, address);
+    if matches!(access, Access::Nobody) {
+        tracing::warn!(%address, "admin routes are off: set server.admin_key");
     }
     let workers = match server.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
@@ -123,9 +125,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
             .wrap(Condition::new(traced, RequestTracing::new()))
             .configure(|service| {
                 routes::configure(service, server.bench_routes);
-                if admin {
-                    admin::configure(service);
-                }
+                admin::configure(service, &access);
             })
             .default_service(web::to(routes::nothing))
     };

@@ -9,7 +9,7 @@ use crate::app::State;
 use crate::routes::resource;
 
 pub(super) fn configure(service: &mut ServiceConfig) {
-    service.service(resource("/admin/cache").route(web::get().to(show)));
+    service.service(resource("/cache").route(web::get().to(show)));
 }
 
 async fn show(state: Data<State>) -> HttpResponse {

@@ -21,7 +21,7 @@ struct SwitchBody {
 }
 
 pub(super) fn configure(service: &mut ServiceConfig) {
-    service.service(resource("/admin/strategy").route(web::put().to(switch)));
+    service.service(resource("/strategy").route(web::put().to(switch)));
 }
 
 async fn switch(

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 
+/// A shorter key could be guessed.
+const SHORTEST_KEY: usize = 16;
+
 /// The whole configuration. `larder.toml` in the repository documents every key.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +53,8 @@ pub struct ServerConfig {
     pub request_deadline_ms: u64,
     /// Whether `/bench/static` is served.
     pub bench_routes: bool,
+    /// What `Authorization: Bearer …` must hold for administration; empty: none.
+    pub admin_key: String,
 }
 
 /// `[database]`
@@ -145,6 +150,7 @@ impl Default for ServerConfig {
             max_body_bytes: 65_536,
             request_deadline_ms: 10_000,
             bench_routes: false,
+            admin_key: String::new(),
         }
     }
 }
@@ -318,6 +324,9 @@ impl Config {
         shown.database.admin_url = mask(&self.database.admin_url);
         shown.redis.nodes = self.redis.nodes.iter().map(|node| mask(node)).collect();
         shown.telemetry.otlp_endpoint = mask(&self.telemetry.otlp_endpoint);
+        if !self.server.admin_key.is_empty() {
+            shown.server.admin_key = "***".to_owned();
+        }
         shown
     }
 
@@ -337,6 +346,10 @@ impl Config {
             if value == 0 {
                 return Err(ConfigError::value(key, "must be at least 1"));
             }
+        }
+        if (1..SHORTEST_KEY).contains(&self.server.admin_key.len()) {
+            let reason = format!("must have at least {SHORTEST_KEY} characters, or none");
+            return Err(ConfigError::value("server.admin_key", reason));
         }
         Database::check(&self.database_options()).map_err(|error| match error {
             DatabaseError::Url(error) => ConfigError::value("database.url", error.to_string()),

@@ -53,6 +53,7 @@ fn every_mistake_names_its_key() {
         ("[server]\nworkers = -1", "server.workers"),
         ("[server]\nbind = \"localhost\"", "server.bind"),
         ("[server]\nrequest_deadline_ms = 0", "server.request_deadline_ms"),
+        ("[server]\nadmin_key = \"short\"", "server.admin_key"),
         ("[redis]\nnodes = [7000]", "redis.nodes"),
         ("[redis]\nnodes = []", "redis.nodes"),
         ("[redis]\noverall_timeout_ms = 1", "redis.overall_timeout_ms"),
