@@ -2,24 +2,35 @@
 
 use std::fmt::Write;
 
-use actix_web::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
 use catalog_domain::Revision;
 use catalog_service::{CacheStatus, Reply, Source};
 
+use crate::problem::Problem;
+
 /// The version of the entry, as writers and readers exchange it.
 pub(crate) const LARDER_VERSION: &str = "Larder-Version";
-const CACHE_STATUS: &str = "Cache-Status";
+const CACHE_STATUS: &str = "cache-status";
 
 /// The strong entity tag of a revision.
 pub(crate) fn etag(revision: Revision) -> String {
     format!("\"{revision}\"")
 }
 
-/// The answer to a conditional read.
-pub(crate) fn reply(request: &HttpRequest, reply: Reply) -> HttpResponse {
-    view(request, &etag(reply.revision), cache_status(&reply.status), reply.body)
+/// The answer to a conditional read of a `what`.
+pub(crate) fn reply(request: &HttpRequest, what: &str, reply: Reply) -> HttpResponse {
+    let status = cache_status(&reply.status);
+    match reply.body {
+        Some(body) => view(request, &etag(reply.revision), status, body),
+        None => {
+            let mut response = Problem::not_found(what).error_response();
+            let status = HeaderValue::try_from(status).expect("made of tokens and numbers");
+            response.headers_mut().insert(HeaderName::from_static(CACHE_STATUS), status);
+            response
+        }
+    }
 }
 
 /// An answer with the headers of a view; 304 without a body where the client has it.
@@ -57,6 +68,8 @@ pub(crate) fn cache_status(status: &CacheStatus) -> String {
             Some(ttl) => write!(text, "; hit; ttl={}; detail={}", ttl.as_secs(), tier.as_str()),
             None => write!(text, "; hit; detail={}", tier.as_str()),
         },
+        // RFC 9211: negative once it is stale.
+        Source::Stale(tier) => write!(text, "; hit; ttl=-1; detail=stale-{}", tier.as_str()),
         Source::Miss(why) => {
             let stored = if status.stored { "; stored" } else { "" };
             write!(text, "; fwd=miss{stored}; detail={why}")
@@ -81,6 +94,8 @@ mod tests {
         let ttl = Some(Duration::from_millis(12_900));
         assert_eq!(status(Source::Hit(Tier::L2), ttl, false), "larder; hit; ttl=12; detail=l2");
         assert_eq!(status(Source::Hit(Tier::L2), None, false), "larder; hit; detail=l2");
+        let stale = Source::Stale(Tier::L1);
+        assert_eq!(status(stale, None, false), "larder; hit; ttl=-1; detail=stale-l1");
         let miss = Source::Miss("absent");
         assert_eq!(status(miss, None, true), "larder; fwd=miss; stored; detail=absent");
         assert_eq!(

@@ -88,14 +88,23 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Overloaded { retry_after } => {
                 Self::unavailable("too many reads of the database at once", retry_after)
             }
-            CatalogueError::Repository(error) => error.into(),
-            CatalogueError::Render(_) | CatalogueError::Lost => internal(&error),
+            CatalogueError::Deadline(_) => {
+                tracing::warn!(%error, "a load was cancelled");
+                Self::unavailable("the database took too long", Duration::from_secs(1))
+            }
+            CatalogueError::Repository(_)
+            | CatalogueError::Load(_)
+            | CatalogueError::Render(_)
+            | CatalogueError::Lost => match error.repository() {
+                Some(error) => error.into(),
+                None => internal(&error),
+            },
         }
     }
 }
 
-impl From<RepositoryError> for Problem {
-    fn from(error: RepositoryError) -> Self {
+impl From<&RepositoryError> for Problem {
+    fn from(error: &RepositoryError) -> Self {
         match error {
             RepositoryError::Unavailable(cause) => {
                 tracing::warn!(%cause, "the database is unavailable");
@@ -106,10 +115,11 @@ impl From<RepositoryError> for Problem {
                 Self::unavailable("the database took too long", Duration::from_secs(1))
             }
             RepositoryError::Conflict(error) => {
-                Self::new(StatusCode::CONFLICT, "something else is there already").with_field(error)
+                Self::new(StatusCode::CONFLICT, "something else is there already")
+                    .with_field(error.clone())
             }
-            RepositoryError::Invalid(error) => Problems(vec![error]).into(),
-            RepositoryError::Corrupt { .. } | RepositoryError::Internal(_) => internal(&error),
+            RepositoryError::Invalid(error) => Problems(vec![error.clone()]).into(),
+            RepositoryError::Corrupt { .. } | RepositoryError::Internal(_) => internal(error),
         }
     }
 }

@@ -2,48 +2,66 @@
 //!
 //! | bytes | field | form |
 //! | --- | --- | --- |
-//! | 0 | format | `1` |
-//! | 1 | state | `v` value, `t` tombstone |
+//! | 0 | format | `2` |
+//! | 1 | state | `v` value, `n` negative, `t` tombstone, `l` lease only |
 //! | 2 | codec | see [`Codec`] |
-//! | 3 | reserved | `0` |
+//! | 3 | compression | `0` none, `4` LZ4 block |
 //! | 4..28 | version | fixed-width hexadecimal |
 //! | 28..36 | schema fingerprint | hexadecimal |
 //! | 36..44 | load cost | microseconds, hexadecimal |
-//! | 44..52 | CRC-32 of the payload | hexadecimal |
-//! | 52.. | payload | |
+//! | 44..52 | CRC-32 of the payload as stored | hexadecimal |
+//! | 52..60 | life at the fill | milliseconds, hexadecimal |
+//! | 60..68 | of which the last part is stale | milliseconds, hexadecimal |
+//! | 68 | lease | `0` none, `L` held, `W` held and somebody waits |
+//! | 69..97 | only with a lease: token (16), deadline in Redis's time (12) | hexadecimal |
+//! | 69.. or 97.. | payload | |
 //!
 //! The first 28 bytes are the same in every format: scripts of one release compare the
-//! versions of entries that another release wrote. Hard expiry is Redis's own (`PX`).
+//! versions of entries that another release wrote. Hard expiry is Redis's own (`PX`); an
+//! entry is stale when Redis keeps it for less than the stale part of its life, so that no
+//! two machines' clocks are compared. The lease's deadline is judged by scripts alone.
 
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::Codec;
+use crate::codec::{Codec, Compression};
 use crate::version::Version;
 
 /// The envelope format that this release writes.
-const FORMAT: u8 = b'1';
-/// Bytes of the envelope.
-pub(crate) const HEADER: usize = 52;
+const FORMAT: u8 = b'2';
+/// Bytes of the envelope without a lease.
+pub(crate) const HEADER: usize = 69;
+/// Bytes of a lease.
+pub(crate) const LEASE: usize = 28;
+/// Where the lease's flag is.
+pub(crate) const FLAG: usize = 68;
 
 /// A stored entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// A value.
+    /// A value, or that the origin has none.
     Value(StoredValue),
     /// A mark that everything older than its version is gone.
     Tombstone(Version),
+    /// Nothing but a lease; what is filled must not be older than this.
+    Lease(Version),
 }
 
 /// A value as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredValue {
     pub(crate) version: Version,
+    /// Whether it says that the origin has no such value; the payload is then empty.
+    pub(crate) negative: bool,
     pub(crate) codec: Codec,
+    pub(crate) compression: Compression,
     pub(crate) fingerprint: u32,
     /// What loading it from the origin took.
     pub(crate) load_cost: Duration,
+    pub(crate) life: Duration,
+    /// The last part of its life, in which it is stale.
+    pub(crate) stale: Duration,
     pub(crate) payload: Bytes,
 }
 
@@ -58,72 +76,95 @@ pub(crate) enum Unreadable {
 
 impl Entry {
     pub(crate) fn encode(&self) -> Bytes {
-        let mut out;
         match self {
             Self::Value(value) => {
-                out = BytesMut::with_capacity(HEADER + value.payload.len());
-                let micros = u32::try_from(value.load_cost.as_micros()).unwrap_or(u32::MAX);
-                out.put_slice(&[FORMAT, b'v', value.codec.tag(), b'0']);
-                out.put_slice(value.version.to_fixed().as_bytes());
-                let crc = crc32fast::hash(&value.payload);
-                for field in [value.fingerprint, micros, crc] {
-                    out.put_slice(format!("{field:08x}").as_bytes());
-                }
+                let state = if value.negative { b'n' } else { b'v' };
+                let tags = [FORMAT, state, value.codec.tag(), value.compression.tag()];
+                let mut out = BytesMut::with_capacity(HEADER + value.payload.len());
+                let fields = [
+                    value.fingerprint,
+                    clamp(value.load_cost.as_micros()),
+                    crc32fast::hash(&value.payload),
+                    clamp(value.life.as_millis()),
+                    clamp(value.stale.as_millis()),
+                ];
+                head(&mut out, tags, value.version, fields);
                 out.put_slice(&value.payload);
+                out.freeze()
             }
-            Self::Tombstone(version) => {
-                out = BytesMut::with_capacity(HEADER);
-                out.put_slice(&[FORMAT, b't', b'-', b'0']);
-                out.put_slice(version.to_fixed().as_bytes());
-                out.put_bytes(b'0', HEADER - out.len());
-            }
+            Self::Tombstone(version) => bare(b't', *version),
+            Self::Lease(version) => bare(b'l', *version),
         }
-        out.freeze()
     }
 
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Unreadable> {
         match bytes.first() {
             Some(&FORMAT) => {}
-            Some(b'2'..=b'9') => return Err(Unreadable::Format),
+            Some(b'1'..=b'9') => return Err(Unreadable::Format),
             _ => return Err(Unreadable::Corrupt),
         }
         if bytes.len() < HEADER {
             return Err(Unreadable::Corrupt);
         }
         let version = Version::from_fixed(&bytes[4..28]).ok_or(Unreadable::Corrupt)?;
-        match bytes[1] {
-            b't' => Ok(Self::Tombstone(version)),
-            b'v' => {
-                let payload = bytes.slice(HEADER..);
-                if hex(&bytes[44..52])? != crc32fast::hash(&payload) {
-                    return Err(Unreadable::Corrupt);
-                }
-                Ok(Self::Value(StoredValue {
-                    version,
-                    codec: Codec::from_tag(bytes[2]).ok_or(Unreadable::Format)?,
-                    fingerprint: hex(&bytes[28..36])?,
-                    load_cost: Duration::from_micros(u64::from(hex(&bytes[36..44])?)),
-                    payload,
-                }))
-            }
-            _ => Err(Unreadable::Format),
+        let start = match bytes[FLAG] {
+            b'0' => HEADER,
+            b'L' | b'W' => HEADER + LEASE,
+            _ => return Err(Unreadable::Corrupt),
+        };
+        if bytes.len() < start {
+            return Err(Unreadable::Corrupt);
+        }
+        let negative = match bytes[1] {
+            b't' => return Ok(Self::Tombstone(version)),
+            b'l' => return Ok(Self::Lease(version)),
+            b'v' => false,
+            b'n' => true,
+            _ => return Err(Unreadable::Format),
+        };
+        let payload = bytes.slice(start..);
+        if hex(&bytes[44..52])? != crc32fast::hash(&payload) {
+            return Err(Unreadable::Corrupt);
+        }
+        let millis = |at: usize| Ok(Duration::from_millis(hex(&bytes[at..at + 8])?.into()));
+        Ok(Self::Value(StoredValue {
+            version,
+            negative,
+            codec: Codec::from_tag(bytes[2]).ok_or(Unreadable::Format)?,
+            compression: Compression::from_tag(bytes[3]).ok_or(Unreadable::Format)?,
+            fingerprint: hex(&bytes[28..36])?,
+            load_cost: Duration::from_micros(hex(&bytes[36..44])?.into()),
+            life: millis(52)?,
+            stale: millis(60)?,
+            payload,
+        }))
+    }
+}
+
+fn bare(state: u8, version: Version) -> Bytes {
+    let mut out = BytesMut::with_capacity(HEADER);
+    head(&mut out, [FORMAT, state, b'-', b'0'], version, [0; 5]);
+    out.freeze()
+}
+
+fn head(out: &mut BytesMut, tags: [u8; 4], version: Version, fields: [u32; 5]) {
+    out.put_slice(&tags);
+    out.put_slice(version.to_fixed().as_bytes());
+    for field in fields {
+        for shift in (0..8).rev() {
+            out.put_u8(b"0123456789abcdef"[(field >> (4 * shift)) as usize & 0xf]);
         }
     }
+    out.put_u8(b'0');
+}
+
+fn clamp(number: u128) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn hex(digits: &[u8]) -> Result<u32, Unreadable> {
     let text = std::str::from_utf8(digits).map_err(|_| Unreadable::Corrupt)?;
     u32::from_str_radix(text, 16).map_err(|_| Unreadable::Corrupt)
-}
-
-/// The version of any format's entry, as the scripts read it; `None` where there is none.
-pub(crate) fn peek_version(bytes: &[u8]) -> Option<Version> {
-    bytes.get(4..28).and_then(Version::from_fixed)
-}
-
-/// Whether any format's entry is a value, as the scripts read it.
-pub(crate) fn peek_is_value(bytes: &[u8]) -> bool {
-    bytes.get(1) == Some(&b'v')
 }
 
 #[cfg(test)]
@@ -132,44 +173,62 @@ mod tests {
 
     use super::*;
 
-    fn value(payload: &'static [u8]) -> Entry {
-        Entry::Value(StoredValue {
+    fn value(payload: &'static [u8]) -> StoredValue {
+        StoredValue {
             version: Version::new(3, 1 << 60),
+            negative: false,
             codec: Codec::Json,
+            compression: Compression::None,
             fingerprint: 0xdead_beef,
             load_cost: Duration::from_micros(7_000),
+            life: Duration::from_secs(90),
+            stale: Duration::from_secs(30),
             payload: Bytes::from_static(payload),
-        })
-    }
-
-    #[test]
-    fn an_entry_survives_the_envelope() {
-        for entry in [value(b"{}"), value(b""), Entry::Tombstone(Version::new(1, 9))] {
-            let bytes = entry.encode();
-            assert_eq!(Entry::decode(&bytes), Ok(entry.clone()));
-            assert_eq!(peek_is_value(&bytes), matches!(entry, Entry::Value(_)));
         }
     }
 
     #[test]
+    fn an_entry_survives_the_envelope() {
+        let negative = StoredValue { negative: true, ..value(b"") };
+        let version = Version::new(1, 9);
+        for entry in [
+            Entry::Value(value(b"{}")),
+            Entry::Value(value(b"")),
+            Entry::Value(negative),
+            Entry::Tombstone(version),
+            Entry::Lease(version),
+        ] {
+            assert_eq!(Entry::decode(&entry.encode()), Ok(entry.clone()));
+        }
+    }
+
+    #[test]
+    fn a_lease_lies_between_header_and_payload() {
+        let entry = Entry::Value(value(b"{}"));
+        let mut bytes = entry.encode().to_vec();
+        bytes[FLAG] = b'L';
+        bytes.splice(HEADER..HEADER, [b'7'; LEASE]);
+        assert_eq!(Entry::decode(&bytes.into()), Ok(entry));
+    }
+
+    #[test]
     fn the_envelope_costs_what_it_says() {
-        assert_eq!(value(b"12345").encode().len(), HEADER + 5);
+        assert_eq!(Entry::Value(value(b"12345")).encode().len(), HEADER + 5);
         assert_eq!(Entry::Tombstone(Version::default()).encode().len(), HEADER);
     }
 
     #[test]
     fn another_format_is_told_from_damage() {
-        let mut newer = value(b"{}").encode().to_vec();
-        newer[0] = b'2';
-        assert_eq!(peek_version(&newer), Some(Version::new(3, 1 << 60)));
-        assert_eq!(Entry::decode(&newer.into()), Err(Unreadable::Format));
+        let mut older = Entry::Value(value(b"{}")).encode().to_vec();
+        older[0] = b'1';
+        assert_eq!(Entry::decode(&older.into()), Err(Unreadable::Format));
         assert_eq!(Entry::decode(&Bytes::from_static(b"hello")), Err(Unreadable::Corrupt));
     }
 
     proptest! {
         #[test]
-        fn no_damaged_byte_goes_unnoticed(at in 0usize..60, to: u8) {
-            let good = value(b"{\"id\":1}").encode();
+        fn no_damaged_byte_goes_unnoticed(at in 0usize..77, to: u8) {
+            let good = Entry::Value(value(b"{\"id\":1}")).encode();
             let mut bad = good.to_vec();
             prop_assume!(bad[at] != to);
             bad[at] = to;

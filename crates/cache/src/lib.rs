@@ -12,12 +12,17 @@ mod telemetry;
 mod tier;
 mod version;
 
-pub use cache::Cache;
-pub use codec::{CacheValue, Codec, CodecError};
-pub use load::{LoadLimit, Overloaded};
-pub use lookup::{Fill, Hit, Invalidation, Loaded, Lookup, Miss, Tier};
-pub use options::{NamespaceOptions, OptionError, UNBOUNDED_TTL};
+pub use cache::{Cache, CacheKey};
+pub use codec::{CacheValue, Codec, CodecError, Json, MessagePack, Postcard, Schema};
+pub use load::{Load, LoadLimit, Overloaded, Source};
+pub use lookup::{
+    Freshness, GetError, Held, Inspection, Invalidation, LoadError, Loaded, Lookup, Miss,
+    Publication, State, Tier,
+};
+pub use options::{
+    CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
+};
 pub use redis::{RedisOptions, RedisOptionsError};
-pub use telemetry::{Metrics, NamespaceStats};
+pub use telemetry::{Metrics, NamespaceStats, TierStats};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};

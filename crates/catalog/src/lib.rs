@@ -4,6 +4,8 @@ mod cache_aside;
 mod error;
 mod namespace;
 mod none;
+mod read_through;
+mod refresh_ahead;
 mod rendered;
 mod reply;
 mod service;

@@ -1,31 +1,59 @@
 //! One namespace: its cache, and the strategy in force.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use catalog_domain::{Change, ProductId, RepositoryError, Revised, View};
-use larder::{Cache, OptionError};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use larder::{Cache, Loaded, OptionError, Version};
 
-use crate::error::CatalogueError;
+use crate::error::{CatalogueError, LoadFailure};
 use crate::rendered::{CachedView, Rendered};
 use crate::reply::Reply;
 use crate::service::Shared;
 use crate::strategy::{NamespaceSettings, Strategy};
-use crate::{cache_aside, none, ttl};
+use crate::{cache_aside, none, read_through, refresh_ahead, ttl};
 
 /// The cache of a view.
 pub(crate) type ViewCache<V> = Cache<ProductId, Rendered<V>>;
 
+/// What loads a view, in the form that is cached.
+pub(crate) type Origin<V> = Arc<
+    dyn Fn(ProductId) -> BoxFuture<'static, Result<Loaded<Rendered<V>>, LoadFailure>> + Send + Sync,
+>;
+
 /// One namespace. Settings are swapped as a whole: a request sees one set of them throughout.
-pub(crate) struct Namespace<V> {
+pub(crate) struct Namespace<V: CachedView> {
     view: View,
+    origin: Origin<V>,
     active: ArcSwap<Active<V>>,
 }
 
-struct Active<V> {
+struct Active<V: CachedView> {
     settings: NamespaceSettings,
     cache: ViewCache<V>,
+}
+
+/// What `load` brings, rendered.
+pub(crate) fn origin<V: CachedView, F>(
+    load: impl Fn(ProductId) -> F + Send + Sync + 'static,
+) -> Origin<V>
+where
+    F: Future<Output = Result<Revised<Option<V>>, RepositoryError>> + Send + 'static,
+{
+    Arc::new(move |id| {
+        let load = load(id);
+        async {
+            let Revised { revision, value } = load.await?;
+            let version = Version::new(revision.epoch, revision.counter);
+            Ok(match value {
+                Some(view) => Loaded::found(version, Rendered::of(&view)?),
+                None => Loaded::absent(version),
+            })
+        }
+        .boxed()
+    })
 }
 
 impl<V: CachedView> Namespace<V> {
@@ -33,9 +61,10 @@ impl<V: CachedView> Namespace<V> {
         view: View,
         shared: &Shared,
         settings: NamespaceSettings,
+        origin: Origin<V>,
     ) -> Result<Self, OptionError> {
-        let active = Active::new(view, shared, settings)?;
-        Ok(Self { view, active: ArcSwap::from_pointee(active) })
+        let active = Active::new(view, shared, settings, &origin)?;
+        Ok(Self { view, origin, active: ArcSwap::from_pointee(active) })
     }
 
     pub(crate) fn settings(&self) -> NamespaceSettings {
@@ -48,43 +77,50 @@ impl<V: CachedView> Namespace<V> {
         shared: &Shared,
         settings: NamespaceSettings,
     ) -> Result<(), OptionError> {
-        self.active.store(Arc::new(Active::new(self.view, shared, settings)?));
+        self.active.store(Arc::new(Active::new(self.view, shared, settings, &self.origin)?));
         Ok(())
     }
 
-    pub(crate) async fn read(
-        &self,
-        id: ProductId,
-        load: impl Future<Output = Result<Option<Revised<V>>, RepositoryError>>,
-    ) -> Result<Option<Reply>, CatalogueError> {
+    pub(crate) async fn read(&self, id: ProductId) -> Result<Reply, CatalogueError> {
         let active = self.active.load_full();
         let cache = &active.cache;
         match active.settings.strategy {
-            Strategy::None => none::read(cache, id, load).await,
-            Strategy::CacheAside => cache_aside::read(cache, id, load).await,
-            Strategy::Ttl => ttl::read(cache, id, load).await,
+            Strategy::None => none::read(cache, &self.origin, id).await,
+            Strategy::CacheAside => cache_aside::read(cache, &self.origin, id).await,
+            Strategy::ReadThrough => read_through::read(cache, id).await,
+            Strategy::RefreshAhead => refresh_ahead::read(cache, id).await,
+            Strategy::Ttl => ttl::read(cache, id).await,
         }
     }
 
     /// What a committed write means to this namespace.
     pub(crate) async fn written(&self, change: &Change) {
         let active = self.active.load_full();
+        let cache = &active.cache;
         match active.settings.strategy {
-            Strategy::CacheAside => cache_aside::written(&active.cache, change).await,
+            Strategy::CacheAside => cache_aside::written(cache, change).await,
+            Strategy::ReadThrough => read_through::written(cache, change).await,
+            Strategy::RefreshAhead => refresh_ahead::written(cache, change).await,
             Strategy::None | Strategy::Ttl => {}
         }
     }
 }
 
 impl<V: CachedView> Active<V> {
-    fn new(view: View, shared: &Shared, settings: NamespaceSettings) -> Result<Self, OptionError> {
+    fn new(
+        view: View,
+        shared: &Shared,
+        settings: NamespaceSettings,
+        origin: &Origin<V>,
+    ) -> Result<Self, OptionError> {
         let cache = Cache::new(
             &shared.environment,
             view.namespace(),
-            settings.options.clone(),
+            settings.cache_options(),
             Arc::clone(&shared.l2),
             &shared.metrics,
         )?;
-        Ok(Self { settings, cache })
+        let origin = Arc::clone(origin);
+        Ok(Self { settings, cache: cache.with_source(move |id| origin(id)) })
     }
 }

@@ -22,10 +22,16 @@ impl CachedView for ProductSummary {
 }
 
 /// The JSON text of a `V`. A hit sends it as it was stored; it is never parsed again.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Rendered<V> {
     pub(crate) body: Bytes,
     view: PhantomData<fn() -> V>,
+}
+
+impl<V> Clone for Rendered<V> {
+    fn clone(&self) -> Self {
+        Self { body: self.body.clone(), view: PhantomData }
+    }
 }
 
 impl<V: CachedView> Rendered<V> {
@@ -44,5 +50,9 @@ impl<V: CachedView> CacheValue for Rendered<V> {
 
     fn decode(body: Bytes) -> Result<Self, CodecError> {
         Ok(Self { body, view: PhantomData })
+    }
+
+    fn size(&self) -> usize {
+        self.body.len()
     }
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catalog_domain::Revision;
-use larder::{Fill, Hit, Miss, Tier};
+use larder::{Freshness, Loaded, Lookup, Miss, Tier, Version};
 
-use crate::rendered::Rendered;
+use crate::rendered::{CachedView, Rendered};
 
 /// A view as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Its JSON text.
-    pub body: Bytes,
+    /// Its JSON text; `None`: there is no such product.
+    pub body: Option<Bytes>,
     /// How new it is.
     pub revision: Revision,
     /// Where it came from.
@@ -24,7 +24,7 @@ pub struct Reply {
 pub struct CacheStatus {
     /// Where the answer came from, or why not from the cache.
     pub source: Source,
-    /// How long the entry will be kept, where that is known.
+    /// How long the entry stays fresh, where that is known.
     pub ttl: Option<Duration>,
     /// Whether the answer was stored.
     pub stored: bool,
@@ -35,6 +35,8 @@ pub struct CacheStatus {
 pub enum Source {
     /// A tier.
     Hit(Tier),
+    /// A tier, past its TTL: Postgres failed or is slow, or is being asked meanwhile.
+    Stale(Tier),
     /// Postgres, because no tier had the value; the word says why.
     Miss(&'static str),
     /// Postgres, because the cache was not asked or could not answer; the word says why.
@@ -42,36 +44,33 @@ pub enum Source {
 }
 
 impl Reply {
-    pub(crate) fn hit<V>(hit: Hit<Rendered<V>>) -> Self {
+    pub(crate) fn of<V: CachedView>(lookup: Lookup<Rendered<V>>) -> Self {
+        let source = match (lookup.miss, lookup.freshness) {
+            (Some(Miss::Unavailable(why)), _) => Source::Bypass(why),
+            (Some(miss), _) => Source::Miss(miss.as_str()),
+            (None, Freshness::Fresh) => Source::Hit(lookup.tier),
+            (None, Freshness::Stale) => Source::Stale(lookup.tier),
+        };
+        // Of what was just loaded, the TTL is the namespace's; it is not repeated.
+        let ttl = lookup.remaining.filter(|_| matches!(source, Source::Hit(_)));
         Self {
-            body: hit.value.body,
-            revision: Revision { epoch: hit.version.epoch, counter: hit.version.counter },
-            status: CacheStatus {
-                source: Source::Hit(hit.tier),
-                ttl: hit.remaining,
-                stored: false,
-            },
+            body: lookup.value.map(|rendered| rendered.body),
+            revision: revision(lookup.version),
+            status: CacheStatus { source, ttl, stored: lookup.stored && lookup.miss.is_some() },
         }
     }
 
-    pub(crate) fn loaded<V>(rendered: Rendered<V>, revision: Revision, source: Source) -> Self {
-        let status = CacheStatus { source, ttl: None, stored: false };
-        Self { body: rendered.body, revision, status }
-    }
-
-    pub(crate) fn after(mut self, fill: &Fill) -> Self {
-        self.status.stored = matches!(fill, Fill::Stored);
-        self
+    pub(crate) fn bypassing<V: CachedView>(loaded: Loaded<Rendered<V>>) -> Self {
+        let (version, value) = loaded.into_parts();
+        let source = Source::Bypass("strategy-none");
+        Self {
+            body: value.map(|rendered| rendered.body),
+            revision: revision(version),
+            status: CacheStatus { source, ttl: None, stored: false },
+        }
     }
 }
 
-impl Source {
-    pub(crate) fn of(miss: &Miss) -> Self {
-        match miss {
-            Miss::Absent => Self::Miss("absent"),
-            Miss::Invalidated => Self::Miss("invalidated"),
-            Miss::Unreadable => Self::Miss("unreadable"),
-            Miss::Unavailable(error) => Self::Bypass(error.reason()),
-        }
-    }
+fn revision(version: Version) -> Revision {
+    Revision { epoch: version.epoch, counter: version.counter }
 }

@@ -13,7 +13,7 @@ use larder::{L2, Metrics, OptionError};
 use tracing::Instrument;
 
 use crate::error::CatalogueError;
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, origin};
 use crate::reply::Reply;
 use crate::strategy::NamespaceSettings;
 
@@ -37,7 +37,7 @@ pub struct Catalogue<R> {
 }
 
 struct Inner<R> {
-    repository: R,
+    repository: Arc<R>,
     shared: Shared,
     pages: Namespace<ProductPage>,
     summaries: Namespace<ProductSummary>,
@@ -67,8 +67,23 @@ impl<R: ProductRepository> Catalogue<R> {
         settings: impl Fn(View) -> NamespaceSettings,
     ) -> Result<Self, OptionError> {
         let (page, summary) = (View::ProductPage, View::ProductSummary);
-        let pages = Namespace::new(page, &shared, settings(page))?;
-        let summaries = Namespace::new(summary, &shared, settings(summary))?;
+        let repository = Arc::new(repository);
+        let origin_of_pages = origin({
+            let repository = Arc::clone(&repository);
+            move |id| {
+                let repository = Arc::clone(&repository);
+                async move { repository.page(id).await }
+            }
+        });
+        let origin_of_summaries = origin({
+            let repository = Arc::clone(&repository);
+            move |id| {
+                let repository = Arc::clone(&repository);
+                async move { repository.summary(id).await }
+            }
+        });
+        let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
+        let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
         Ok(Self { inner: Arc::new(Inner { repository, shared, pages, summaries }) })
     }
 
@@ -109,22 +124,22 @@ impl<R: ProductRepository> Catalogue<R> {
         }
     }
 
-    /// The full page; `None` if there is no such product.
+    /// The full page; without a body if there is no such product.
     ///
     /// # Errors
     ///
     /// When Postgres is needed and does not answer, or is asked too much.
-    pub async fn page(&self, id: ProductId) -> Result<Option<Reply>, CatalogueError> {
-        self.inner.pages.read(id, self.inner.repository.page(id)).await
+    pub async fn page(&self, id: ProductId) -> Result<Reply, CatalogueError> {
+        self.inner.pages.read(id).await
     }
 
-    /// The summary; `None` if there is no such product.
+    /// The summary; without a body if there is no such product.
     ///
     /// # Errors
     ///
     /// As [`page`](Self::page).
-    pub async fn summary(&self, id: ProductId) -> Result<Option<Reply>, CatalogueError> {
-        self.inner.summaries.read(id, self.inner.repository.summary(id)).await
+    pub async fn summary(&self, id: ProductId) -> Result<Reply, CatalogueError> {
+        self.inner.summaries.read(id).await
     }
 
     /// A page of a category, uncached; `None` if there is no such category.

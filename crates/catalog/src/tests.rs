@@ -12,7 +12,7 @@ use catalog_domain::{
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
 use futures_util::FutureExt;
-use larder::{L2, MemoryTier, NamespaceOptions, Tier};
+use larder::{L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
 use crate::{Catalogue, CatalogueError, NamespaceSettings, Shared, Source, Strategy, Tiers};
@@ -47,21 +47,23 @@ fn unused<T>() -> Result<T, RepositoryError> {
 }
 
 impl ProductRepository for Store {
-    async fn page(&self, _: ProductId) -> Result<Option<Revised<ProductPage>>, RepositoryError> {
+    async fn page(&self, _: ProductId) -> Result<Revised<Option<ProductPage>>, RepositoryError> {
         unused()
     }
 
     async fn summary(
         &self,
         id: ProductId,
-    ) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
+    ) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
         let found = self.0.prices.lock().unwrap().get(&id.get()).copied();
         let gate = self.0.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
             gate.notified().await;
         }
-        let Some((counter, minor)) = found else { return Ok(None) };
+        let Some((counter, minor)) = found else {
+            return Ok(Revised { revision: Revision { epoch: 1, counter: 0 }, value: None });
+        };
         let value = ProductSummary {
             id,
             sku: Sku::try_from("A1".to_owned()).expect("a SKU"),
@@ -70,7 +72,7 @@ impl ProductRepository for Store {
                 .expect("a price"),
             updated_at: jiff::Timestamp::UNIX_EPOCH,
         };
-        Ok(Some(Revised { revision: Revision { epoch: 1, counter }, value }))
+        Ok(Revised { revision: Revision { epoch: 1, counter }, value: Some(value) })
     }
 
     async fn list(&self, _: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
@@ -118,9 +120,11 @@ impl ProductRepository for Store {
 }
 
 fn settings(strategy: Strategy) -> NamespaceSettings {
-    let ttl = (strategy == Strategy::Ttl).then_some(Duration::from_secs(10));
+    let timed = matches!(strategy, Strategy::Ttl | Strategy::RefreshAhead);
+    let ttl = timed.then_some(Duration::from_secs(10));
     let tiers = if strategy == Strategy::None { Tiers::None } else { Tiers::L2 };
-    NamespaceSettings { strategy, tiers, options: NamespaceOptions { ttl, ..Default::default() } }
+    let options = NamespaceOptions { ttl, ..NamespaceOptions::default() };
+    NamespaceSettings { strategy, tiers, options, l1: L1Options::default() }
 }
 
 fn catalogue(strategy: Strategy) -> (Store, Catalogue<Store>) {
@@ -146,22 +150,67 @@ fn price(minor: i64) -> ProductPatch {
 
 /// The price that a reader sees, and where it came from.
 async fn read(catalogue: &Catalogue<Store>) -> (i64, Source) {
-    let reply = catalogue.summary(id()).await.expect("answers").expect("is there");
-    let json: serde_json::Value = serde_json::from_slice(&reply.body).expect("is JSON");
+    let reply = catalogue.summary(id()).await.expect("answers");
+    let body = reply.body.expect("is there");
+    let json: serde_json::Value = serde_json::from_slice(&body).expect("is JSON");
     (json["price"]["minor"].as_i64().expect("a number"), reply.status.source)
 }
 
 const HIT: Source = Source::Hit(Tier::L2);
 
 #[tokio::test]
-async fn cache_aside_loads_once_and_sees_every_write() {
-    let (store, catalogue) = catalogue(Strategy::CacheAside);
-    assert_eq!(read(&catalogue).await, (100, Source::Miss("absent")));
-    assert_eq!(read(&catalogue).await, (100, HIT));
+async fn who_invalidates_loads_once_and_sees_every_write() {
+    for strategy in [Strategy::CacheAside, Strategy::ReadThrough, Strategy::RefreshAhead] {
+        for (tiers, tier) in [(Tiers::L1, Tier::L1), (Tiers::L2, Tier::L2), (Tiers::L1L2, Tier::L1)]
+        {
+            let (store, catalogue) = catalogue(strategy);
+            let chosen = NamespaceSettings { tiers, ..settings(strategy) };
+            catalogue.switch(View::ProductSummary, chosen).expect("valid");
+            assert_eq!(read(&catalogue).await, (100, Source::Miss("absent")));
+            assert_eq!(read(&catalogue).await, (100, Source::Hit(tier)));
+            catalogue.patch(id(), price(200)).await.expect("writes");
+            let why = if tiers == Tiers::L1 { "absent" } else { "invalidated" };
+            assert_eq!(read(&catalogue).await, (200, Source::Miss(why)));
+            assert_eq!(read(&catalogue).await, (200, Source::Hit(tier)));
+            assert_eq!(store.loads(), 2, "{strategy} {tiers}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_ahead_reloads_before_anybody_has_to_wait() {
+    let (store, catalogue) = catalogue(Strategy::RefreshAhead);
+    read(&catalogue).await;
+    // A load that took no time is not worth it; one of a second is.
+    let gate = Arc::new(Notify::new());
+    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
     catalogue.patch(id(), price(200)).await.expect("writes");
-    assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
-    assert_eq!(read(&catalogue).await, (200, HIT));
-    assert_eq!(store.loads(), 2);
+    let slow = tokio::spawn({
+        let catalogue = catalogue.clone();
+        async move { read(&catalogue).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gate.notify_one();
+    assert_eq!(slow.await.expect("no panic"), (200, Source::Miss("invalidated")));
+    *store.0.gate.lock().unwrap() = None;
+    for _ in 0..95 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(read(&catalogue).await, (200, HIT));
+    }
+    assert!(store.loads() > 2, "{}", store.loads());
+}
+
+#[tokio::test]
+async fn an_absent_product_is_remembered_until_it_is_there() {
+    let (store, catalogue) = catalogue(Strategy::ReadThrough);
+    let other = ProductId::try_from(8).expect("an id");
+    for source in [Source::Miss("absent"), HIT, HIT] {
+        let reply = catalogue.summary(other).await.expect("answers");
+        assert_eq!((reply.body, reply.status.source), (None, source));
+    }
+    assert_eq!(store.loads(), 1);
+    catalogue.patch(other, price(5)).await.expect("writes");
+    assert!(catalogue.summary(other).await.expect("answers").body.is_some());
 }
 
 #[tokio::test]
@@ -252,8 +301,12 @@ async fn more_loads_than_the_cap_are_shed() {
 #[test]
 fn combinations_that_cannot_work_name_the_field() {
     let field = |settings: NamespaceSettings| settings.validate().err().map(|(field, _)| field);
-    for strategy in [Strategy::None, Strategy::CacheAside, Strategy::Ttl] {
+    for strategy in Strategy::ALL {
         assert_eq!(field(settings(strategy)), None, "{strategy}");
+        assert_eq!(strategy.as_str().parse(), Ok(strategy));
+    }
+    for tiers in Tiers::ALL {
+        assert_eq!(tiers.as_str().parse(), Ok(tiers));
     }
     assert_eq!(
         field(NamespaceSettings { tiers: Tiers::L2, ..settings(Strategy::None) }),
@@ -261,5 +314,8 @@ fn combinations_that_cannot_work_name_the_field() {
     );
     let aside = settings(Strategy::CacheAside);
     assert_eq!(field(NamespaceSettings { tiers: Tiers::None, ..aside.clone() }), Some("tiers"));
-    assert_eq!(field(NamespaceSettings { strategy: Strategy::Ttl, ..aside }), Some("ttl"));
+    for timed in [Strategy::Ttl, Strategy::RefreshAhead] {
+        let untimed = NamespaceSettings { strategy: timed, ..aside.clone() };
+        assert_eq!(field(untimed), Some("ttl"));
+    }
 }

@@ -31,6 +31,15 @@ pub struct Revised<T> {
     pub value: T,
 }
 
+impl<T> Revised<Option<T>> {
+    /// The value, if there is one, with its revision.
+    #[must_use]
+    pub fn transpose(self) -> Option<Revised<T>> {
+        let Self { revision, value } = self;
+        value.map(|value| Revised { revision, value })
+    }
+}
+
 /// A view that a write has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {

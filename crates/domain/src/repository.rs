@@ -47,19 +47,20 @@ pub enum RepositoryError {
 ///
 /// The implementor guarantees that a read returns value and revision of one snapshot, that a
 /// write's `changes` name every view it changed (also of products that show the written one),
-/// and that an absent product is `Ok(None)`.
+/// and that a read of an absent product, which is no error, has a revision as well: that of its
+/// deletion, or 0 if it was never there.
 pub trait ProductRepository: Send + Sync + 'static {
     /// The full page.
     fn page(
         &self,
         id: ProductId,
-    ) -> impl Future<Output = Result<Option<Revised<ProductPage>>, RepositoryError>> + Send;
+    ) -> impl Future<Output = Result<Revised<Option<ProductPage>>, RepositoryError>> + Send;
 
     /// The summary.
     fn summary(
         &self,
         id: ProductId,
-    ) -> impl Future<Output = Result<Option<Revised<ProductSummary>>, RepositoryError>> + Send;
+    ) -> impl Future<Output = Result<Revised<Option<ProductSummary>>, RepositoryError>> + Send;
 
     /// One page of a category; `None` if there is no such category.
     fn list(

@@ -35,9 +35,9 @@ pub(crate) fn translate(error: sqlx::Error) -> RepositoryError {
         // query_canceled: by statement_timeout.
         ("57014", _) => RepositoryError::Timeout,
         // Serialization failures and deadlocks pass; so do connection failures (08), a server
-        // that has no room (53) or stops and starts (57P).
+        // that lets nobody in (28), has no room (53) or stops and starts (57P).
         ("40001" | "40P01", _) => RepositoryError::Unavailable(Box::new(error)),
-        (code, _) if ["08", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
+        (code, _) if ["08", "28", "53", "57P"].iter().any(|class| code.starts_with(class)) => {
             RepositoryError::Unavailable(Box::new(error))
         }
         _ => RepositoryError::Internal(Box::new(error)),

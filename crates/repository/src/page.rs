@@ -17,7 +17,8 @@ use crate::summary::price;
 
 const STATEMENT: Statement = load(View::ProductPage, "products");
 
-/// The statement behind a product page: value and version in one snapshot.
+/// The statement behind a product page: value and version in one snapshot; one row, also for a
+/// product that is not there.
 ///
 /// It joins the product with its path of categories, its variants, its latest reviews and its
 /// related products, and sums up all ratings of the product and of each related one.
@@ -61,9 +62,9 @@ SELECT
      CROSS JOIN LATERAL (SELECT count(*) AS count, coalesce(sum(r.rating), 0) AS stars
                          FROM reviews r WHERE r.product_id = q.id) s
      WHERE l.product_id = p.id) AS related
-FROM products p
-LEFT JOIN larder.versions v ON v.namespace = 'product-page' AND v.key = p.id::text
-WHERE p.id = $1";
+FROM (VALUES ($1::bigint)) AS asked (id)
+LEFT JOIN products p ON p.id = asked.id
+LEFT JOIN larder.versions v ON v.namespace = 'product-page' AND v.key = asked.id::text";
 
 #[derive(Deserialize)]
 struct CategoryRow {
@@ -101,14 +102,17 @@ struct RelatedRow {
 pub(crate) async fn page(
     db: &Database,
     id: ProductId,
-) -> Result<Option<Revised<ProductPage>>, RepositoryError> {
-    let found = sqlx::query(PAGE_SQL)
+) -> Result<Revised<Option<ProductPage>>, RepositoryError> {
+    let row = sqlx::query(PAGE_SQL)
         .bind(id.get())
-        .fetch_optional(db.counted(STATEMENT))
+        .fetch_one(db.counted(STATEMENT))
         .await
         .map_err(translate)?;
-    let Some(row) = found else { return Ok(None) };
     let row = Reader::new(&row, "products", id);
+    let revision = row.revision()?;
+    if !row.is_there()? {
+        return Ok(Revised { revision, value: None });
+    }
     let value = ProductPage {
         id,
         sku: row.checked::<String, _>("sku")?,
@@ -146,7 +150,7 @@ pub(crate) async fn page(
         })?,
         updated_at: row.time("updated_at")?,
     };
-    Ok(Some(Revised { revision: row.revision()?, value }))
+    Ok(Revised { revision, value: Some(value) })
 }
 
 /// A list that was gathered into one column.

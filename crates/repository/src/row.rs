@@ -49,6 +49,11 @@ impl<'r> Reader<'r> {
             .map_err(|problem| self.corrupt(column, problem.to_string()))
     }
 
+    /// Whether there is such a product: an outer join leaves its `id` empty if not.
+    pub(crate) fn is_there(&self) -> Result<bool, RepositoryError> {
+        Ok(self.get::<Option<i64>>("id")?.is_some())
+    }
+
     /// The columns `epoch` and `version`.
     pub(crate) fn revision(&self) -> Result<Revision, RepositoryError> {
         let (epoch, counter): (i32, i64) = (self.get("epoch")?, self.get("version")?);

@@ -38,14 +38,14 @@ impl PostgresCatalogue {
 }
 
 impl ProductRepository for PostgresCatalogue {
-    async fn page(&self, id: ProductId) -> Result<Option<Revised<ProductPage>>, RepositoryError> {
+    async fn page(&self, id: ProductId) -> Result<Revised<Option<ProductPage>>, RepositoryError> {
         page::page(&self.db, id).await
     }
 
     async fn summary(
         &self,
         id: ProductId,
-    ) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
+    ) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
         summary::summary(&self.db, id).await
     }
 

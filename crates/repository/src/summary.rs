@@ -9,28 +9,29 @@ use crate::statements::load;
 
 const STATEMENT: Statement = load(View::ProductSummary, "products");
 
+/// One row, also for a product that is not there: its version is known all the same.
 const SQL: &str = "
 SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
        (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
        coalesce(v.version, 0) AS version,
        coalesce((SELECT e.epoch FROM larder.epochs e WHERE e.namespace = 'product-summary'), 0)
            AS epoch
-FROM products p
-LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = p.id::text
-WHERE p.id = $1";
+FROM (VALUES ($1::bigint)) AS asked (id)
+LEFT JOIN products p ON p.id = asked.id
+LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = asked.id::text";
 
 pub(crate) async fn summary(
     db: &Database,
     id: ProductId,
-) -> Result<Option<Revised<ProductSummary>>, RepositoryError> {
-    let found = sqlx::query(SQL)
+) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
+    let row = sqlx::query(SQL)
         .bind(id.get())
-        .fetch_optional(db.counted(STATEMENT))
+        .fetch_one(db.counted(STATEMENT))
         .await
         .map_err(translate)?;
-    let Some(row) = found else { return Ok(None) };
     let row = Reader::new(&row, "products", id);
-    Ok(Some(Revised { revision: row.revision()?, value: read(&row)? }))
+    let value = if row.is_there()? { Some(read(&row)?) } else { None };
+    Ok(Revised { revision: row.revision()?, value })
 }
 
 /// The columns of a summary.

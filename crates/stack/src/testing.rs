@@ -279,6 +279,27 @@ impl TestDatabase {
         calls.unsigned_abs()
     }
 
+    /// Lets the application's role in no more, and ends its sessions: Postgres is gone, for it.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn shut(&self) {
+        let role = &self.app_role;
+        self.execute(&format!("ALTER ROLE {role} NOLOGIN")).await;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename";
+        self.execute(&format!("{end} = '{role}'")).await;
+    }
+
+    /// Lets it in again.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn open(&self) {
+        self.execute(&format!("ALTER ROLE {} LOGIN", self.app_role)).await;
+    }
+
     /// Locks `table` against every other use.
     ///
     /// # Panics

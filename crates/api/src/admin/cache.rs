@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 use catalog_domain::View;
+use larder::TierStats;
 use serde_json::{Value, json};
 
 use crate::app::State;
@@ -28,7 +29,17 @@ async fn show(state: Data<State>) -> HttpResponse {
                 "floor_epoch": settings.options.floor_epoch,
                 "hits": counted.hits,
                 "misses": counted.misses,
+                "l1": lookups(counted.l1),
+                "l1_entries": counted.l1_entries,
+                "l1_bytes": counted.l1_bytes,
+                "l2": lookups(counted.l2),
                 "loads": counted.loads,
+                "loads_failed": counted.loads_failed,
+                "refreshes": counted.refreshes,
+                "coalesced": {
+                    "process": counted.coalesced_process,
+                    "cluster": counted.coalesced_cluster,
+                },
                 "fills_rejected": counted.fills_rejected,
                 "invalidations": counted.invalidations,
                 "invalidations_lost": counted.invalidations_lost,
@@ -41,4 +52,13 @@ async fn show(state: Data<State>) -> HttpResponse {
         "redis_round_trips": shared.l2.round_trips(),
         "namespaces": namespaces,
     }))
+}
+
+fn lookups(counted: TierStats) -> Value {
+    json!({
+        "hits": counted.hits,
+        "stale": counted.stale,
+        "negative": counted.negative,
+        "misses": counted.misses,
+    })
 }

@@ -47,7 +47,7 @@ async fn switch(
     settings.validate().map_err(|(field, reason)| Problem::field(field, reason))?;
     state.adopt(view, settings).await.map_err(|error| {
         tracing::warn!(%error, "strategy not adopted");
-        Problem::from(error)
+        Problem::from(&error)
     })?;
     tracing::info!(namespace = view.namespace(), %strategy, %tiers, "strategy switched");
     Ok(HttpResponse::Ok().json(json!({

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
-use larder::{NamespaceOptions, RedisOptions, RedisOptionsError};
+use larder::{L1Options, NamespaceOptions, RedisOptions, RedisOptionsError, UnknownEviction};
 use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
@@ -101,12 +101,42 @@ pub struct CacheConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceConfig {
-    /// `none`, `cache-aside` or `ttl`.
+    /// `none`, `cache-aside`, `read-through`, `refresh-ahead` or `ttl`.
     pub strategy: String,
-    /// `none` or `l2`.
+    /// `none`, `l1`, `l2` or `l1+l2`.
     pub tiers: String,
-    /// Life of an entry; 0: unbounded.
+    /// How long an entry is fresh; 0: unbounded.
     pub ttl_ms: u64,
+    /// How long it is kept after that, as a fallback.
+    pub stale_for_ms: u64,
+    /// The part of the TTL that is taken off at random.
+    pub jitter: f64,
+    /// How long it is remembered that something is not there.
+    pub negative_ttl_ms: u64,
+    /// Whether a use renews the TTL.
+    pub sliding: bool,
+    /// Whether a stale value is served while it is reloaded.
+    pub stale_while_revalidate: bool,
+    /// Whether a stale value is served when the load fails.
+    pub stale_on_error: bool,
+    /// How long a load is waited for where a stale value is there; 0: to its end.
+    pub soft_timeout_ms: u64,
+    /// How long a stale value is served after a failed load without another try.
+    pub error_backoff_ms: u64,
+    /// How eagerly `refresh-ahead` reloads.
+    pub refresh_beta: f64,
+    /// After so long a load is cancelled.
+    pub load_deadline_ms: u64,
+    /// Life of a lease.
+    pub lease_ms: u64,
+    /// Payloads of this many bytes are compressed in L2; 0: none are.
+    pub compress_above_bytes: usize,
+    /// Bytes of the tier in this process.
+    pub l1_capacity_bytes: usize,
+    /// What goes first when it is full.
+    pub l1_eviction: String,
+    /// How long an entry is served from it before L2 is asked again.
+    pub l1_ttl_ms: u64,
     /// Life of a tombstone.
     pub tombstone_ttl_ms: u64,
     /// Loads at the same time.
@@ -172,7 +202,7 @@ impl Default for RedisConfig {
         Self {
             nodes: (7_000..7_003).map(|port| format!("redis://127.0.0.1:{port}")).collect(),
             connections: 2,
-            connect_timeout_ms: 1_000,
+            connect_timeout_ms: 500,
             response_timeout_ms: 100,
             overall_timeout_ms: 250,
         }
@@ -191,6 +221,21 @@ impl Default for NamespaceConfig {
             strategy: "cache-aside".to_owned(),
             tiers: "l2".to_owned(),
             ttl_ms: 3_600_000,
+            stale_for_ms: 0,
+            jitter: 0.05,
+            negative_ttl_ms: 10_000,
+            sliding: false,
+            stale_while_revalidate: false,
+            stale_on_error: true,
+            soft_timeout_ms: 0,
+            error_backoff_ms: 1_000,
+            refresh_beta: 1.0,
+            load_deadline_ms: 5_000,
+            lease_ms: 1_000,
+            compress_above_bytes: 0,
+            l1_capacity_bytes: 67_108_864,
+            l1_eviction: "s3-fifo".to_owned(),
+            l1_ttl_ms: 1_000,
             tombstone_ttl_ms: 60_000,
             max_concurrent_loads: 16,
             load_wait_ms: 1_000,
@@ -297,13 +342,17 @@ impl Config {
             .tiers
             .parse()
             .map_err(|error| ConfigError::value(key("tiers"), format!("{error}")))?;
-        let settings = NamespaceSettings { strategy, tiers, options: config.options() };
-        settings.validate().map_err(|(field, reason)| {
-            // Durations are written with their unit.
-            let timed = matches!(field, "ttl" | "tombstone_ttl" | "load_wait");
-            let field = if timed { format!("{field}_ms") } else { field.to_owned() };
-            ConfigError::value(key(&field), reason)
-        })?;
+        let l1 = L1Options {
+            capacity: config.l1_capacity_bytes,
+            eviction: config.l1_eviction.parse().map_err(|error: UnknownEviction| {
+                ConfigError::value(key("l1_eviction"), error.to_string())
+            })?,
+            ttl: Duration::from_millis(config.l1_ttl_ms),
+        };
+        let settings = NamespaceSettings { strategy, tiers, options: config.options(), l1 };
+        settings
+            .validate()
+            .map_err(|(option, reason)| ConfigError::value(key(&key_of(option)), reason))?;
         let longest = self.database.acquire_timeout_ms + self.database.statement_timeout_ms;
         if config.tombstone_ttl_ms <= longest {
             let reason = format!(
@@ -368,13 +417,37 @@ fn refused(section: &str, option: &str, reason: &str) -> ConfigError {
     ConfigError::value(format!("{section}.{option}{unit}"), reason)
 }
 
+/// The key under which a namespace's option is set here: with its unit.
+fn key_of(option: &str) -> String {
+    let option = option.replace('.', "_");
+    let unit = match option.as_str() {
+        "l1_capacity" | "compress_above" => "_bytes",
+        "strategy" | "tiers" | "jitter" | "refresh_beta" | "sliding" | "max_concurrent_loads" => "",
+        _ => "_ms",
+    };
+    option + unit
+}
+
 impl NamespaceConfig {
     fn options(&self) -> NamespaceOptions {
+        let millis = Duration::from_millis;
         NamespaceOptions {
-            ttl: (self.ttl_ms > 0).then(|| Duration::from_millis(self.ttl_ms)),
-            tombstone_ttl: Duration::from_millis(self.tombstone_ttl_ms),
+            ttl: (self.ttl_ms > 0).then(|| millis(self.ttl_ms)),
+            stale_for: millis(self.stale_for_ms),
+            jitter: self.jitter,
+            negative_ttl: millis(self.negative_ttl_ms),
+            sliding: self.sliding,
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_on_error: self.stale_on_error,
+            soft_timeout: (self.soft_timeout_ms > 0).then(|| millis(self.soft_timeout_ms)),
+            error_backoff: millis(self.error_backoff_ms),
+            refresh_beta: self.refresh_beta,
+            load_deadline: millis(self.load_deadline_ms),
+            lease: millis(self.lease_ms),
+            compress_above: (self.compress_above_bytes > 0).then_some(self.compress_above_bytes),
+            tombstone_ttl: millis(self.tombstone_ttl_ms),
             max_concurrent_loads: self.max_concurrent_loads,
-            load_wait: Duration::from_millis(self.load_wait_ms),
+            load_wait: millis(self.load_wait_ms),
             ..NamespaceOptions::default()
         }
     }

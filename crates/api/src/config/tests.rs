@@ -64,7 +64,17 @@ fn every_mistake_names_its_key() {
             "[namespaces.product-page]\nstrategy = \"write-back\"",
             "namespaces.product-page.strategy",
         ),
-        ("[namespaces.product-page]\ntiers = \"l1\"", "namespaces.product-page.tiers"),
+        ("[namespaces.product-page]\ntiers = \"l3\"", "namespaces.product-page.tiers"),
+        ("[namespaces.product-page]\nl1_eviction = \"mru\"", "namespaces.product-page.l1_eviction"),
+        (
+            "[namespaces.product-page]\ntiers = \"l1\"\nl1_capacity_bytes = 1",
+            "namespaces.product-page.l1_capacity_bytes",
+        ),
+        ("[namespaces.product-page]\njitter = 1.5", "namespaces.product-page.jitter"),
+        (
+            "[namespaces.product-page]\nload_deadline_ms = 0",
+            "namespaces.product-page.load_deadline_ms",
+        ),
         ("[namespaces.product-page]\nstrategy = \"none\"", "namespaces.product-page.tiers"),
         (
             "[namespaces.product-page]\nstrategy = \"ttl\"\nttl_ms = 0",

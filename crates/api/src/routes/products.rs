@@ -37,7 +37,7 @@ async fn page(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let found = state.catalogue.page(input::id(&id)?).await?;
-    Ok(reply(&request, found.ok_or_else(|| Problem::not_found("product"))?))
+    Ok(reply(&request, "product", found))
 }
 
 async fn summary(
@@ -46,7 +46,7 @@ async fn summary(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let found = state.catalogue.summary(input::id(&id)?).await?;
-    Ok(reply(&request, found.ok_or_else(|| Problem::not_found("product"))?))
+    Ok(reply(&request, "product", found))
 }
 
 async fn create(

@@ -1,6 +1,7 @@
 //! The service as a process of its own, on real servers.
 
 mod counting;
+mod loading;
 mod outage;
 mod requests;
 mod startup;

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use larder_stack::testing::skip_without_servers;
 
-use crate::support::{Process, program, service};
+use crate::support::{program, service};
 
 fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -75,11 +75,7 @@ async fn a_signal_ends_it_cleanly() {
         return;
     }
     let service = service(&[]).await;
-    let settings = [
-        ("DATABASE__URL", service.database.app_url.clone()),
-        ("REDIS__NODES", service.redis.nodes().join(",")),
-    ];
-    let mut second = Process::start(&settings).await;
+    let mut second = service.another().await;
     assert_eq!(second.get("/healthz").await.status, 200);
     let config = second.get("/admin/config").await;
     assert!(String::from_utf8_lossy(&config.body).contains(":***@"), "{config:?}");

@@ -22,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) process: Process,
     pub(crate) database: TestDatabase,
     pub(crate) redis: TestRedis,
+    settings: Vec<(String, String)>,
     _postgres: TestPostgres,
 }
 
@@ -54,14 +55,15 @@ pub(crate) async fn service_on(redis: TestRedis, settings: &[(&str, &str)]) -> S
     let options = SeedOptions { products: 300, reviews: 3_000, ..SeedOptions::default() };
     generate(&database.admin_url, &options, |_| ()).await.expect("the catalogue is filled");
     let environment = testing::unique("api");
-    let mut all = vec![
-        ("DATABASE__URL", database.app_url.clone()),
-        ("REDIS__NODES", redis.nodes().join(",")),
-        ("CACHE__ENVIRONMENT", environment),
+    let own = [
+        ("DATABASE__URL", database.app_url.as_str()),
+        ("REDIS__NODES", &redis.nodes().join(",")),
+        ("CACHE__ENVIRONMENT", &environment),
     ];
-    all.extend(settings.iter().map(|(key, value)| (*key, (*value).to_owned())));
+    let all = own.iter().chain(settings);
+    let all: Vec<_> = all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let process = Process::start(&all).await;
-    Service { process, database, redis, _postgres: postgres }
+    Service { process, database, redis, settings: all, _postgres: postgres }
 }
 
 impl std::ops::Deref for Service {
@@ -73,6 +75,11 @@ impl std::ops::Deref for Service {
 }
 
 impl Service {
+    /// Another process with the same settings.
+    pub(crate) async fn another(&self) -> Process {
+        Process::start(&self.settings).await
+    }
+
     /// Waits until lookups reach Redis.
     pub(crate) async fn connected(&self) {
         eventually(Duration::from_secs(20), "Redis is reached", async || {
@@ -99,7 +106,7 @@ impl Service {
 
 impl Process {
     /// Starts `catalog-api serve` on a free port and waits until it listens.
-    pub(crate) async fn start(settings: &[(&str, String)]) -> Self {
+    pub(crate) async fn start(settings: &[(String, String)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let announce = folder.path().join("address");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
@@ -124,6 +131,13 @@ impl Process {
             }
         }
         process
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill_hard(&self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-KILL", &pid]).status().expect("kill runs");
+        assert!(told.success());
     }
 
     /// What it has logged.
@@ -164,10 +178,20 @@ impl Process {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a valid request");
-        let response = self.client.request(request).await.expect("an answer");
+        self.try_send(request).await.expect("an answer")
+    }
+
+    /// The answer; `None` when the connection is lost.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Answer> {
+        let request = hyper::Request::get(format!("{}{path}", self.url));
+        self.try_send(request.body(Full::default()).expect("a valid request")).await
+    }
+
+    async fn try_send(&self, request: hyper::Request<Full<Bytes>>) -> Option<Answer> {
+        let response = self.client.request(request).await.ok()?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("the whole body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let body = body.collect().await.ok()?.to_bytes();
+        Some(Answer { status: parts.status, headers: parts.headers, body })
     }
 }
 

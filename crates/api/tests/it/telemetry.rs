@@ -166,7 +166,7 @@ async fn requests_make_one_tree(protocol: &'static str) {
     let expected = [
         "GET /products/{id} > cache.lookup",
         "GET /products/{id} > cache.load > SELECT products",
-        "GET /products/{id} > cache.fill",
+        "GET /products/{id} > cache.load > cache.fill",
         "PATCH /products/{id} > catalogue.write > UPDATE products",
         "PATCH /products/{id} > catalogue.write > cache.invalidate",
     ];

@@ -80,7 +80,10 @@ impl Session {
 
     /// Keeps a run, and tells of it.
     pub fn run(&mut self, run: Run) {
-        let hits = run.hit_ratio.l2.map_or(String::new(), |l2| format!(", hit ratio {l2:.3}"));
+        let hits = |tier: &str, ratio: Option<f64>| {
+            ratio.map_or(String::new(), |ratio| format!(", {tier} hit ratio {ratio:.3}"))
+        };
+        let hits = hits("L1", run.hit_ratio.l1) + &hits("L2", run.hit_ratio.l2);
         eprintln!(
             "  {:<12} {}: {:.0}/s, mean {:.2} ms, p99 {:.2} ms, {} queries{hits}",
             run.strategy,

@@ -14,8 +14,17 @@ pub struct Snapshot {
     loads: u64,
     postgres: u64,
     round_trips: u64,
-    hits: u64,
-    misses: u64,
+    l1: Lookups,
+    l2: Lookups,
+}
+
+/// Lookups in one tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lookups {
+    /// Those it answered, be it with a stale value or with "there is none".
+    pub hits: u64,
+    /// Those it did not.
+    pub misses: u64,
 }
 
 /// What was counted between two moments.
@@ -33,10 +42,10 @@ pub struct Counts {
     pub postgres: u64,
     /// Commands sent to Redis.
     pub round_trips: u64,
-    /// Lookups answered by Redis.
-    pub hits: u64,
-    /// Lookups not answered by it.
-    pub misses: u64,
+    /// Lookups in the service's process.
+    pub l1: Lookups,
+    /// Lookups in Redis.
+    pub l2: Lookups,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -73,14 +82,20 @@ impl Snapshot {
         let loads = loads.map(|row| number(&row["completed"])).sum();
         let cache: Value = serde_json::from_slice(&client.fetch("/admin/cache").await?)?;
         let namespaces = cache["namespaces"].as_array().context("/admin/cache has namespaces")?;
-        let sum = |field: &str| namespaces.iter().map(|n| number(&n[field])).sum();
+        let sum = |tier: &str, field: &str| -> u64 {
+            namespaces.iter().map(|n| number(&n[tier][field])).sum()
+        };
+        let lookups = |tier| Lookups {
+            hits: ["hits", "stale", "negative"].into_iter().map(|field| sum(tier, field)).sum(),
+            misses: sum(tier, "misses"),
+        };
         Ok(Self {
             totals,
             loads,
             postgres: postgres_count(api).await?,
             round_trips: number(&cache["redis_round_trips"]),
-            hits: sum("hits"),
-            misses: sum("misses"),
+            l1: lookups("l1"),
+            l2: lookups("l2"),
         })
     }
 
@@ -94,8 +109,8 @@ impl Snapshot {
             failed: self.totals.failed - earlier.totals.failed,
             postgres: self.postgres - earlier.postgres,
             round_trips: self.round_trips - earlier.round_trips,
-            hits: self.hits - earlier.hits,
-            misses: self.misses - earlier.misses,
+            l1: self.l1.since(earlier.l1),
+            l2: self.l2.since(earlier.l2),
         }
     }
 }
@@ -118,10 +133,16 @@ impl Counts {
         );
         Ok(())
     }
+}
 
-    /// Lookups that were hits; `None` without lookups.
+impl Lookups {
+    fn since(self, earlier: Self) -> Self {
+        Self { hits: self.hits - earlier.hits, misses: self.misses - earlier.misses }
+    }
+
+    /// The part that was answered; `None` without lookups.
     #[must_use]
-    pub fn hit_ratio(&self) -> Option<f64> {
+    pub fn hit_ratio(self) -> Option<f64> {
         let lookups = self.hits + self.misses;
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }

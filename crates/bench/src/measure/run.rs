@@ -71,7 +71,7 @@ pub async fn measured<L: Into<Loaded>>(
         latency_ms: LatencyMs::of(&outcome),
         db_queries: DbQueries::of(&counts, labels.floor),
         redis_round_trips: counts.round_trips,
-        hit_ratio: HitRatio { l1: None, l2: counts.hit_ratio() },
+        hit_ratio: HitRatio { l1: counts.l1.hit_ratio(), l2: counts.l2.hit_ratio() },
         staleness_ms: None,
         stale_reads: None,
         cpu_seconds: cpu,

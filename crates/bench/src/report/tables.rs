@@ -80,7 +80,7 @@ fn table_of(runs: &[&Run]) -> Markup {
                 th { "requests" } th { "errors" }
                 th { "mean ms" } th { "p50" } th { "p99" } th { "max" }
                 th { "queries counted" } th { "by Postgres" } th { "loads" } th { "floor" }
-                th { "hit ratio" } th { "Redis round trips" } th { "CPU s (API, PG, Redis, load)" }
+                th { "L1 hit ratio" } th { "L2 hit ratio" } th { "Redis round trips" } th { "CPU s (API, PG, Redis, load)" }
             } }
             tbody {
                 @for run in runs {
@@ -95,7 +95,9 @@ fn table_of(runs: &[&Run]) -> Markup {
                         td.n { (run.db_queries.counted) } td.n { (run.db_queries.pg_stat_statements) }
                         td.n { (run.db_queries.loads) }
                         td.n { @if let Some(floor) = run.db_queries.floor { (floor) } }
-                        td.n { @if let Some(ratio) = run.hit_ratio.l2 { (format!("{ratio:.3}")) } }
+                        @for ratio in [run.hit_ratio.l1, run.hit_ratio.l2] {
+                            td.n { @if let Some(ratio) = ratio { (format!("{ratio:.3}")) } }
+                        }
                         td.n { (run.redis_round_trips) }
                         td.n { (seconds(&run.cpu_seconds)) }
                     }

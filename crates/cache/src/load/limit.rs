@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 /// A load waited for its turn in vain; the request should be answered 503.
@@ -35,17 +35,23 @@ impl LoadLimit {
     ///
     /// [`Overloaded`] when it does not come in time; `load` was then not started.
     pub async fn run<F: Future>(&self, load: F) -> Result<F::Output, Overloaded> {
-        let _turn = match self.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let turn = timeout(self.wait, self.turns.acquire()).await;
-                // A second at least: clients round it to whole seconds.
-                let retry_after = self.wait.max(Duration::from_secs(1));
-                turn.map_err(|_elapsed| Overloaded { retry_after })?
-                    .expect("the semaphore is never closed")
-            }
-        };
+        let _turn = self.turn().await?;
         Ok(load.await)
+    }
+
+    /// The next turn; it is given back when it is dropped.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, Overloaded> {
+        if let Ok(turn) = self.turns.try_acquire() {
+            return Ok(turn);
+        }
+        let turn = timeout(self.wait, self.turns.acquire()).await;
+        let turn = turn.map_err(|_elapsed| self.overloaded())?;
+        Ok(turn.expect("the semaphore is never closed"))
+    }
+
+    /// A second at least: clients round it to whole seconds.
+    pub(crate) fn overloaded(&self) -> Overloaded {
+        Overloaded { retry_after: self.wait.max(Duration::from_secs(1)) }
     }
 }
 

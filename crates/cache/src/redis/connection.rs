@@ -8,6 +8,7 @@
 
 use deadpool::managed::{self, Metrics, Object, Pool, RecycleResult};
 use deadpool_redis::cluster::{ClusterClient, ClusterConnection};
+use futures_util::future::try_join_all;
 use redis::{RedisError, RedisResult};
 
 /// Keys in slots 15495, 3300, 7365 and 11298, so on every primary of an evenly split cluster
@@ -50,13 +51,14 @@ pub(crate) async fn connect(client: ClusterClient, size: usize) -> RedisResult<S
         .max_size(size)
         .build()
         .map_err(|error| RedisError::from((redis::ErrorKind::Client, "pool", error.to_string())))?;
-    // Held together, so that the pool makes a new one each time.
-    let mut made: Vec<Object<SharedManager>> = Vec::with_capacity(size);
-    for _ in 0..size {
+    // Asked for together, so that the pool makes a new one each time; and a node that is frozen
+    // delays them all by one timeout, not each.
+    let made = (0..size).map(async |_| {
         let mut connection = pool.get().await.map_err(flatten)?;
         prove(&mut connection).await?;
-        made.push(connection);
-    }
+        RedisResult::Ok(connection)
+    });
+    let _made: Vec<Object<SharedManager>> = try_join_all(made).await?;
     Ok(pool)
 }
 

@@ -1,12 +1,13 @@
-//! The link to the cluster: a deadline on every command, a breaker, and a watchdog.
+//! The link to the cluster: a deadline on every command, a breaker per shard, and a watchdog.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use deadpool_redis::cluster::{ClusterClient, ClusterConnection};
+use futures_util::future::join_all;
 use redis::{RedisError, RedisResult};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -15,26 +16,39 @@ use tokio::time::{sleep, timeout};
 use super::breaker::Breaker;
 use super::connection::{SharedPool, connect, share};
 use super::options::{RedisOptions, RedisOptionsError};
-use crate::tier::TierError;
+use super::shards::{Shards, SlotRange};
+use super::subscription;
+use crate::tier::{TierError, Wakes};
 
 /// Timeouts since the last rebuild that make the watchdog build new connections: the client
 /// asks a frozen node again and again, and never learns that another took its place.
 const TIMEOUTS_BEFORE_REBUILD: u32 = 2;
 
+/// How many pauses lie between rebuilds while a shard does not answer.
+const PAUSES_WITH_DEAD_SHARD: u32 = 3;
+
+/// How many times the limit of one connect a rebuild may take: with a node that is frozen, the
+/// client waits for that one while it connects, and again while it learns the slots.
+const CONNECTS_PER_REBUILD: u32 = 4;
+/// How many nodes are asked for the shards before a rebuild has failed.
+const NODES_ASKED: usize = 3;
+
 /// A link to the cluster that comes back by itself.
 ///
 /// The watchdog task owns the making of connections: a request never waits for one. While
-/// there is none, or nothing gets through, commands answer [`TierError::Open`] at once.
+/// there is none, or nothing gets through to a key's shard, commands answer
+/// [`TierError::Open`] at once.
 pub(crate) struct Link {
     shared: Arc<Shared>,
-    watchdog: AbortHandle,
+    wakes: Arc<Wakes>,
+    tasks: [AbortHandle; 2],
 }
 
 struct Shared {
     client: ClusterClient,
     options: RedisOptions,
     pool: ArcSwapOption<SharedPool>,
-    breaker: Breaker,
+    shards: ArcSwap<Shards>,
     timeouts: AtomicU32,
     rebuild: Notify,
     round_trips: AtomicU64,
@@ -43,113 +57,170 @@ struct Shared {
 impl Link {
     /// Starts to connect, in the background, on the current Tokio runtime.
     pub(crate) fn new(options: RedisOptions) -> Result<Self, RedisOptionsError> {
+        let wakes = Arc::new(Wakes::default());
+        let pause = options.probe_interval;
+        let heard = subscription::listen(
+            options.nodes.clone(),
+            Arc::clone(&wakes),
+            options.connect_timeout,
+            pause,
+        );
         let shared = Arc::new(Shared {
             client: options.client()?,
             options,
             pool: ArcSwapOption::empty(),
-            breaker: Breaker::open(),
+            shards: ArcSwap::from_pointee(Shards::unknown(pause)),
             timeouts: AtomicU32::new(0),
             rebuild: Notify::new(),
             round_trips: AtomicU64::new(0),
         });
         let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
-        Ok(Self { shared, watchdog })
+        let tasks = [watchdog, tokio::spawn(heard).abort_handle()];
+        Ok(Self { shared, wakes, tasks })
     }
 
-    /// Runs `command` on a shared connection, within the overall deadline.
+    /// Runs `command`, which is about `key`, on a shared connection, within the overall
+    /// deadline.
     ///
     /// `command` must be idempotent: the client sends it again after a lost connection.
     pub(crate) async fn run<T, F>(
         &self,
+        key: &str,
         command: impl FnOnce(ClusterConnection) -> F,
     ) -> Result<T, TierError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let shared = &*self.shared;
-        if shared.breaker.is_open() {
-            return Err(TierError::Open);
-        }
-        // The guard is dropped before the wait: it would pin a swapped-out pool.
+        // The guards are dropped before the wait: they would pin what is swapped out.
         let Some(pool) = shared.pool.load().as_deref().cloned() else {
             return Err(TierError::Open);
         };
+        let breaker = Arc::clone(shared.shards.load().breaker(key));
+        if !breaker.lets_through() {
+            return Err(TierError::Open);
+        }
         shared.round_trips.fetch_add(1, Ordering::Relaxed);
         let deadline = shared.options.overall_timeout;
         let answer = timeout(deadline, async { command(share(&pool).await?).await }).await;
         match answer {
             Ok(Ok(value)) => {
-                shared.breaker.succeeded();
+                if breaker.succeeded() {
+                    tracing::info!("redis answers again");
+                }
                 Ok(value)
             }
-            Ok(Err(error)) => Err(shared.failed(error)),
-            Err(_elapsed) => Err(shared.timed_out()),
+            Ok(Err(error)) => Err(shared.failed(&breaker, error)),
+            Err(_elapsed) => Err(shared.timed_out(&breaker)),
         }
     }
 
     pub(crate) fn is_available(&self) -> bool {
-        !self.shared.breaker.is_open()
+        self.shared.shards.load().any_closed()
     }
 
     pub(crate) fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::Relaxed)
     }
+
+    pub(crate) fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.watchdog.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
     }
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("breaker", &self.shared.breaker).finish_non_exhaustive()
+        f.debug_struct("Link").field("available", &self.is_available()).finish_non_exhaustive()
     }
 }
 
 impl Shared {
-    fn failed(&self, error: RedisError) -> TierError {
+    fn failed(&self, breaker: &Breaker, error: RedisError) -> TierError {
         if error.is_timeout() {
-            return self.timed_out();
+            return self.timed_out(breaker);
         }
         // A refusal of one command (a wrong type, say) is an answer: the link works.
         if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError) {
-            self.breaker.succeeded();
+            breaker.succeeded();
         } else {
-            self.count_failure();
+            self.count_failure(breaker);
         }
         TierError::Redis(error)
     }
 
-    fn timed_out(&self) -> TierError {
-        self.count_failure();
+    fn timed_out(&self, breaker: &Breaker) -> TierError {
+        self.count_failure(breaker);
         if self.timeouts.fetch_add(1, Ordering::AcqRel) + 1 >= TIMEOUTS_BEFORE_REBUILD {
             self.rebuild.notify_one();
         }
         TierError::Timeout(self.options.overall_timeout)
     }
 
-    fn count_failure(&self) {
-        if self.breaker.failed() {
-            tracing::warn!("redis does not answer: reads go to the origin");
+    fn count_failure(&self, breaker: &Breaker) {
+        if breaker.failed() {
+            tracing::warn!("a redis shard does not answer: its keys are read from the origin");
+        }
+        if breaker.is_open() {
             self.rebuild.notify_one();
         }
     }
 
-    /// Builds new connections and puts them in the place of the old ones.
+    /// Builds new connections, puts them in the place of the old ones, and learns the shards.
     async fn rebuild(&self) -> Result<(), TierError> {
-        let limit = self.options.connect_timeout;
-        let built = timeout(limit, connect(self.client.clone(), self.options.connections)).await;
-        let pool = built.map_err(|_elapsed| TierError::Timeout(limit))??;
-        self.pool.store(Some(Arc::new(pool)));
-        self.timeouts.store(0, Ordering::Release);
-        if self.breaker.is_open() {
+        let limit = self.options.connect_timeout * CONNECTS_PER_REBUILD;
+        let built = timeout(limit, async {
+            let pool = connect(self.client.clone(), self.options.connections).await?;
+            let connection = share(&pool).await?;
+            let ranges = slot_ranges(connection.clone()).await?;
+            RedisResult::Ok((pool, connection, ranges))
+        });
+        let (pool, connection, ranges) =
+            built.await.map_err(|_elapsed| TierError::Timeout(limit))??;
+        let before = self.shards.load_full();
+        let shards = Shards::of(&ranges, &before, self.options.probe_interval);
+        if !before.any_closed() && shards.any_closed() {
             tracing::info!("connected to redis");
         }
-        self.breaker.close();
+        self.pool.store(Some(Arc::new(pool)));
+        self.shards.store(Arc::new(shards));
+        self.timeouts.store(0, Ordering::Release);
+        self.probe(connection).await;
         Ok(())
     }
+
+    /// Asks every shard that is not being asked whether it answers again.
+    async fn probe(&self, connection: ClusterConnection) {
+        let open = self.shards.load().open();
+        let probes = open.into_iter().map(async |(key, breaker)| {
+            let mut connection = connection.clone();
+            let mut command = redis::cmd("GET");
+            let answer = command.arg(key).query_async::<redis::Value>(&mut connection);
+            if let Ok(Ok(_)) = timeout(self.options.response_timeout, answer).await {
+                breaker.succeeded();
+            }
+        });
+        join_all(probes).await;
+    }
+}
+
+/// Asks a node at random for the shards; when that one does not answer, others.
+async fn slot_ranges(mut connection: ClusterConnection) -> RedisResult<Vec<SlotRange>> {
+    let mut answer = Ok(Vec::new());
+    for _ in 0..NODES_ASKED {
+        answer = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await;
+        if answer.is_ok() {
+            break;
+        }
+    }
+    answer
 }
 
 /// Connects, and connects again whenever that is asked for, until it is aborted.
@@ -157,6 +228,8 @@ async fn watch(link: Arc<Shared>) {
     let pause: Duration = link.options.probe_interval;
     loop {
         match link.rebuild().await {
+            // A shard is dead: another primary may take its slots at any time.
+            Ok(()) if link.shards.load().any_open() => sleep(pause * PAUSES_WITH_DEAD_SHARD).await,
             Ok(()) => {
                 // At most one rebuild per pause: a node that stays frozen must not turn the
                 // watchdog into a load of its own.

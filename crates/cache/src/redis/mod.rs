@@ -4,6 +4,11 @@ mod breaker;
 mod connection;
 mod link;
 mod options;
+mod shards;
+mod subscription;
 
 pub(crate) use self::link::Link;
 pub use self::options::{RedisOptions, RedisOptionsError};
+
+/// Where scripts tell which key has changed that somebody waits for.
+pub(crate) const WAKE_CHANNEL: &str = "larder:wake";

@@ -12,8 +12,8 @@ pub struct RedisOptions {
     pub nodes: Vec<String>,
     /// Connections (each multiplexed, to every node). More than a few gain nothing.
     pub connections: usize,
-    /// How long building a connection may take. Too low: a busy node is never reached; too
-    /// high: hits come back late after an outage.
+    /// How long connecting to one node may take. Too low: a busy node is never reached; too
+    /// high: hits come back late after a failover, for each frozen node is waited for.
     pub connect_timeout: Duration,
     /// How long one node may take to answer before the command is tried again.
     pub response_timeout: Duration,
@@ -40,14 +40,14 @@ pub enum RedisOptionsError {
 }
 
 impl RedisOptions {
-    /// Defaults for `nodes`: 2 connections, 1 s to connect, 100 ms for an answer and 250 ms
+    /// Defaults for `nodes`: 2 connections, 500 ms to connect, 100 ms for an answer and 250 ms
     /// in all, a probe every 250 ms.
     #[must_use]
     pub fn new(nodes: Vec<String>) -> Self {
         Self {
             nodes,
             connections: 2,
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_millis(500),
             response_timeout: Duration::from_millis(100),
             overall_timeout: Duration::from_millis(250),
             probe_interval: Duration::from_millis(250),

@@ -1,32 +1,106 @@
-//! The second tier: where processes share entries.
+//! The tiers: L1 in this process, L2 where processes share entries.
 
+#[cfg(test)]
+mod contract;
+mod l1;
 mod memory;
 mod redis;
+mod wakes;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
+pub(crate) use self::l1::{Kept, L1, Place};
 pub use self::memory::MemoryTier;
 pub use self::redis::RedisTier;
+pub(crate) use self::wakes::{Listener, Wakes};
 use crate::version::Version;
 
-/// What a store of a value or tombstone led to.
+/// What a store of a tombstone led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is stored.
     Stored,
-    /// A newer version was there, and stays.
+    /// Something as new was there, and stays.
     Newer,
+    /// The lease was lost: nothing is stored.
+    LeaseLost,
+    /// A tombstone was stored in its place.
+    Guarded,
 }
 
-/// Stored bytes, and how long Redis will keep them.
+/// Stored bytes, and how long L2 will keep them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Stored {
     pub(crate) bytes: Bytes,
     /// Present where it was asked for.
     pub(crate) remaining: Option<Duration>,
+}
+
+/// An entry to store.
+#[derive(Clone, Debug)]
+pub(crate) struct Store<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) entry: Bytes,
+    pub(crate) version: Version,
+    pub(crate) life: Duration,
+    /// The lease under which it was loaded.
+    pub(crate) token: &'a Token,
+}
+
+/// The wish to load a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Acquire<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) token: &'a Token,
+    pub(crate) lease: Duration,
+    /// Entries of an older epoch are as absent.
+    pub(crate) floor: u32,
+    pub(crate) enough: Enough,
+}
+
+/// Which value makes a load needless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// One that is fresh.
+    Fresh,
+    /// One that lives longer than this: longer than the one that is to be reloaded.
+    LongerThan(Duration),
+    /// None: what is there cannot be used.
+    Nothing,
+}
+
+/// The answer to the wish to load a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Acquired {
+    /// There is no need: this is there.
+    Hit(Stored),
+    /// The lease is granted.
+    Granted,
+    /// Another one has the lease, for so long at most.
+    Wait(Duration),
+}
+
+/// Names the holder of a lease: 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token(String);
+
+impl Token {
+    /// One that nobody else has.
+    pub(crate) fn unique() -> Self {
+        Self(format!("{:016x}", rand::random::<u64>()))
+    }
+
+    /// That of a writer without a lease.
+    pub(crate) const fn none() -> Self {
+        Self(String::new())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Why the tier could not answer.
@@ -59,8 +133,12 @@ impl TierError {
 ///
 /// Both keep the same contract, held by one suite of tests:
 /// - `read` returns what was stored last and has not expired;
-/// - `fill` never puts an older version over a newer one, nor over a newer tombstone;
+/// - `acquire` grants a key's lease to one holder at a time, until it fills, releases, or lets
+///   it expire, or until an invalidation or a publication clears it;
+/// - `fill` needs the lease, or a tombstone that is not newer than what is filled;
+/// - `publish` needs something older to replace, and leaves a tombstone where nothing is;
 /// - `invalidate` leaves a tombstone unless a value of that version or a newer one is there;
+/// - nothing ever puts an older version in the place of a newer one;
 /// - each can be repeated without changing the outcome.
 #[derive(Debug)]
 pub enum L2 {
@@ -71,38 +149,81 @@ pub enum L2 {
 }
 
 impl L2 {
-    pub(crate) async fn read(&self, key: &str, life: bool) -> Result<Option<Held>, TierError> {
+    pub(crate) async fn read(&self, key: &str, life: bool) -> Result<Option<Stored>, TierError> {
         match self {
             Self::Redis(tier) => tier.read(key, life).await,
             Self::Memory(tier) => Ok(tier.read(key, life)),
         }
     }
 
-    /// Stores `entry`, whose version is `version`, for `ttl`.
-    pub(crate) async fn fill(
-        &self,
-        key: &str,
-        entry: Bytes,
-        version: Version,
-        ttl: Duration,
-    ) -> Result<Verdict, TierError> {
+    pub(crate) async fn acquire(&self, wish: &Acquire<'_>) -> Result<Acquired, TierError> {
         match self {
-            Self::Redis(tier) => tier.fill(key, &entry, version, ttl).await,
-            Self::Memory(tier) => Ok(tier.fill(key, entry, version, ttl)),
+            Self::Redis(tier) => tier.acquire(wish).await,
+            Self::Memory(tier) => Ok(tier.acquire(wish)),
         }
     }
 
-    /// Stores `tombstone`, whose version is `version`, for `ttl`.
+    pub(crate) async fn fill(&self, store: Store<'_>) -> Result<Verdict, TierError> {
+        match self {
+            Self::Redis(tier) => tier.fill(&store).await,
+            Self::Memory(tier) => Ok(tier.fill(store)),
+        }
+    }
+
+    /// Stores what a write produced, or `tombstone` for `tombstone_life`.
+    pub(crate) async fn publish(
+        &self,
+        store: Store<'_>,
+        tombstone: Bytes,
+        tombstone_life: Duration,
+    ) -> Result<Verdict, TierError> {
+        match self {
+            Self::Redis(tier) => tier.publish(&store, &tombstone, tombstone_life).await,
+            Self::Memory(tier) => Ok(tier.publish(store, tombstone, tombstone_life)),
+        }
+    }
+
+    /// Stores `tombstone`, whose version is `version`, for `life`.
     pub(crate) async fn invalidate(
         &self,
         key: &str,
         tombstone: Bytes,
         version: Version,
-        ttl: Duration,
+        life: Duration,
     ) -> Result<Verdict, TierError> {
         match self {
-            Self::Redis(tier) => tier.invalidate(key, &tombstone, version, ttl).await,
-            Self::Memory(tier) => Ok(tier.invalidate(key, tombstone, version, ttl)),
+            Self::Redis(tier) => tier.invalidate(key, &tombstone, version, life).await,
+            Self::Memory(tier) => Ok(tier.invalidate(key, tombstone, version, life)),
+        }
+    }
+
+    /// Gives a lease back without a value.
+    pub(crate) async fn release(&self, key: &str, token: &Token) -> Result<(), TierError> {
+        match self {
+            Self::Redis(tier) => tier.release(key, token).await,
+            Self::Memory(tier) => {
+                tier.release(key, token);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets an entry live for `life` from now on, if that is longer.
+    pub(crate) async fn prolong(&self, key: &str, life: Duration) -> Result<(), TierError> {
+        match self {
+            Self::Redis(tier) => tier.prolong(key, life).await,
+            Self::Memory(tier) => {
+                tier.prolong(key, life);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for changes of `key`, from now on.
+    pub(crate) fn listen<'a>(&'a self, key: &'a str) -> Listener<'a> {
+        match self {
+            Self::Redis(tier) => tier.wakes().listen(key),
+            Self::Memory(tier) => tier.wakes().listen(key),
         }
     }
 

@@ -3,15 +3,29 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Script, ScriptInvocation};
+use bytes::Bytes;
+use redis::{Cmd, Script, ScriptInvocation, Value};
 
-use super::{Held, TierError, Verdict};
-use crate::redis::{Link, RedisOptions, RedisOptionsError};
+use super::{Acquire, Acquired, Enough, Store, Stored, TierError, Token, Verdict, Wakes};
+use crate::entry::Entry;
+use crate::redis::{Link, RedisOptions, RedisOptionsError, WAKE_CHANNEL};
 use crate::version::Version;
 
-static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../redis/fill.lua")));
-static INVALIDATE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../redis/invalidate.lua")));
+/// The scripts' texts; each is sent by its hash.
+macro_rules! script {
+    ($name:ident, $file:literal) => {
+        static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("../redis/", $file, ".lua"))));
+    };
+}
+script!(ACQUIRE, "acquire");
+script!(FILL, "fill");
+script!(PUBLISH, "publish");
+script!(INVALIDATE, "invalidate");
+script!(RELEASE, "release");
+
+/// What no entry lives for: milliseconds that a double holds exactly.
+const NEVER: i64 = 1 << 53;
 
 /// Entries in Redis Cluster: a hit is one plain read, changes are idempotent scripts on one
 /// key.
@@ -36,10 +50,14 @@ impl RedisTier {
         Ok(Self { link: Link::new(options)? })
     }
 
-    pub(super) async fn read(&self, key: &str, life: bool) -> Result<Option<Held>, TierError> {
+    pub(super) fn wakes(&self) -> &Wakes {
+        self.link.wakes()
+    }
+
+    pub(super) async fn read(&self, key: &str, life: bool) -> Result<Option<Stored>, TierError> {
         let (bytes, remaining): (Option<Vec<u8>>, i64) = self
             .link
-            .run(async |mut connection| {
+            .run(key, async |mut connection| {
                 if life {
                     redis::pipe().get(key).pttl(key).query_async(&mut connection).await
                 } else {
@@ -48,29 +66,80 @@ impl RedisTier {
                 }
             })
             .await?;
-        // PTTL answers -1 (no expiry) and -2 (no key) where there is nothing to tell.
-        let remaining = u64::try_from(remaining).ok().map(Duration::from_millis);
-        Ok(bytes.map(|bytes| Held { bytes: bytes.into(), remaining }))
+        Ok(bytes.map(|bytes| Stored { bytes: bytes.into(), remaining: life_left(remaining) }))
     }
 
-    pub(super) async fn fill(
+    pub(super) async fn acquire(&self, wish: &Acquire<'_>) -> Result<Acquired, TierError> {
+        let enough = match wish.enough {
+            Enough::Fresh => -1,
+            Enough::LongerThan(seen) => i64::try_from(millis(seen)).unwrap_or(NEVER),
+            Enough::Nothing => NEVER,
+        };
+        let mut call = ACQUIRE.key(wish.key);
+        call.arg(wish.token.as_str())
+            .arg(millis(wish.lease))
+            .arg(format!("{:08x}", wish.floor))
+            .arg(enough)
+            .arg(&Entry::Lease(Version::default()).encode()[..]);
+        let answer: Vec<Value> = self.call(wish.key, call).await?;
+        let span = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        Ok(match &answer[..] {
+            [Value::BulkString(kind), Value::BulkString(bytes), Value::Int(left)]
+                if kind == b"h" =>
+            {
+                let bytes = Bytes::copy_from_slice(bytes);
+                Acquired::Hit(Stored { bytes, remaining: Some(span(*left)) })
+            }
+            [Value::BulkString(kind), Value::Int(rest)] if kind == b"w" => {
+                Acquired::Wait(span(*rest))
+            }
+            _ => Acquired::Granted,
+        })
+    }
+
+    pub(super) async fn fill(&self, store: &Store<'_>) -> Result<Verdict, TierError> {
+        self.verdict(store.key, storing(&FILL, store)).await
+    }
+
+    pub(super) async fn publish(
         &self,
-        key: &str,
-        entry: &[u8],
-        version: Version,
-        ttl: Duration,
+        store: &Store<'_>,
+        tombstone: &Bytes,
+        tombstone_life: Duration,
     ) -> Result<Verdict, TierError> {
-        self.store(&FILL, key, entry, version, ttl).await
+        let mut call = storing(&PUBLISH, store);
+        call.arg(&tombstone[..]).arg(millis(tombstone_life));
+        self.verdict(store.key, call).await
     }
 
     pub(super) async fn invalidate(
         &self,
         key: &str,
-        tombstone: &[u8],
+        tombstone: &Bytes,
         version: Version,
-        ttl: Duration,
+        life: Duration,
     ) -> Result<Verdict, TierError> {
-        self.store(&INVALIDATE, key, tombstone, version, ttl).await
+        let mut call = INVALIDATE.key(key);
+        call.arg(&tombstone[..]).arg(version.to_fixed()).arg(millis(life)).arg(WAKE_CHANNEL);
+        self.verdict(key, call).await
+    }
+
+    pub(super) async fn release(&self, key: &str, token: &Token) -> Result<(), TierError> {
+        let mut call = RELEASE.key(key);
+        call.arg(token.as_str()).arg(WAKE_CHANNEL);
+        let _released: u8 = self.call(key, call).await?;
+        Ok(())
+    }
+
+    pub(super) async fn prolong(&self, key: &str, life: Duration) -> Result<(), TierError> {
+        let _prolonged: u8 = self
+            .link
+            .run(key, async |mut connection| {
+                let mut command = redis::cmd("PEXPIRE");
+                command.arg(key).arg(millis(life)).arg("GT").query_async(&mut connection).await
+            })
+            .await?;
+        Ok(())
     }
 
     pub(super) fn is_available(&self) -> bool {
@@ -81,23 +150,45 @@ impl RedisTier {
         self.link.round_trips()
     }
 
-    async fn store(
+    async fn verdict(
         &self,
-        script: &'static Script,
         key: &str,
-        entry: &[u8],
-        version: Version,
-        ttl: Duration,
+        call: ScriptInvocation<'static>,
     ) -> Result<Verdict, TierError> {
-        let mut call: ScriptInvocation<'static> = script.key(key);
-        call.arg(entry).arg(version.to_fixed()).arg(millis(ttl));
-        let stored: u8 =
-            self.link.run(async |mut connection| call.invoke_async(&mut connection).await).await?;
-        Ok(if stored == 1 { Verdict::Stored } else { Verdict::Newer })
+        let answer: String = self.call(key, call).await?;
+        Ok(match answer.as_str() {
+            "s" => Verdict::Stored,
+            "t" => Verdict::Guarded,
+            "n" => Verdict::Newer,
+            _ => Verdict::LeaseLost,
+        })
+    }
+
+    async fn call<T: redis::FromRedisValue>(
+        &self,
+        key: &str,
+        call: ScriptInvocation<'static>,
+    ) -> Result<T, TierError> {
+        self.link.run(key, async |mut connection| call.invoke_async(&mut connection).await).await
     }
 }
 
+fn storing(script: &'static Script, store: &Store<'_>) -> ScriptInvocation<'static> {
+    let mut call = script.key(store.key);
+    call.arg(&store.entry[..])
+        .arg(store.version.to_fixed())
+        .arg(millis(store.life))
+        .arg(store.token.as_str())
+        .arg(WAKE_CHANNEL);
+    call
+}
+
+/// PTTL answers -1 (no expiry) and -2 (no key) where there is nothing to tell.
+fn life_left(pttl: i64) -> Option<Duration> {
+    u64::try_from(pttl).ok().map(Duration::from_millis)
+}
+
 /// Redis refuses a life of 0 ms.
-fn millis(ttl: Duration) -> u64 {
-    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1)
 }

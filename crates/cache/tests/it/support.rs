@@ -1,16 +1,103 @@
 //! What the tests share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use larder::{Cache, L2, Lookup, Metrics, NamespaceOptions, RedisOptions, RedisTier, Version};
+use larder::{
+    Cache, GetError, L2, Loaded, Lookup, MemoryTier, Metrics, NamespaceOptions, NamespaceStats,
+    RedisOptions, RedisTier, Version,
+};
 
-pub(crate) type TestCache = Cache<String, Bytes>;
+/// A cache as a process has it, with counters of its own.
+pub(crate) struct Process {
+    pub(crate) cache: Cache<String, Bytes>,
+    metrics: Metrics,
+}
 
-pub(crate) fn cache(l2: &Arc<L2>, environment: &str, options: NamespaceOptions) -> TestCache {
-    Cache::new(environment, "things", options, Arc::clone(l2), &Metrics::default())
-        .expect("the options are valid")
+impl std::ops::Deref for Process {
+    type Target = Cache<String, Bytes>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.cache
+    }
+}
+
+impl Process {
+    pub(crate) fn new(l2: &Arc<L2>, environment: &str, options: NamespaceOptions) -> Self {
+        let metrics = Metrics::default();
+        let cache = Cache::new(environment, "things", options, Arc::clone(l2), &metrics);
+        Self { cache: cache.expect("the options are valid"), metrics }
+    }
+
+    /// The same process with a registered source.
+    pub(crate) fn with_source(self, source: impl larder::Source<String, Bytes>) -> Self {
+        Self { cache: self.cache.with_source(source), metrics: self.metrics }
+    }
+
+    pub(crate) fn stats(&self) -> NamespaceStats {
+        self.metrics.stats()["things"]
+    }
+}
+
+/// A process over memory of its own.
+pub(crate) fn alone(options: NamespaceOptions) -> Process {
+    Process::new(&memory(), "alone", options)
+}
+
+pub(crate) fn memory() -> Arc<L2> {
+    Arc::new(L2::Memory(MemoryTier::default()))
+}
+
+/// An origin that counts how often it is asked, and takes its time.
+#[derive(Clone, Default)]
+pub(crate) struct Origin {
+    loads: Arc<AtomicU64>,
+    /// The version of everything in it.
+    version: Arc<AtomicU64>,
+    pub(crate) delay: Duration,
+}
+
+impl Origin {
+    pub(crate) fn slow(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
+    }
+
+    /// A write: everything has a newer version.
+    pub(crate) fn write(&self) -> Version {
+        v(self.version.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// Reads first, then takes its time, as a slow query does.
+    pub(crate) async fn load(self) -> Result<Loaded<Bytes>, std::io::Error> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        let counter = self.version.load(Ordering::SeqCst);
+        tokio::time::sleep(self.delay).await;
+        Ok(Loaded::found(v(counter), bytes(counter)))
+    }
+}
+
+/// Asks `process` for `key`, loading from `origin`.
+pub(crate) async fn get(
+    process: &Process,
+    key: &str,
+    origin: &Origin,
+) -> Result<Lookup<Bytes>, GetError> {
+    process.get_with(&key.to_owned(), || origin.clone().load()).await
+}
+
+/// A load that the test does not expect.
+pub(crate) async fn never() -> Result<Loaded<Bytes>, std::io::Error> {
+    panic!("loaded, although the value was there")
+}
+
+pub(crate) async fn fails() -> Result<Loaded<Bytes>, std::io::Error> {
+    Err(std::io::Error::other("the origin is gone"))
 }
 
 /// Connects to the cluster and waits until it answers.
@@ -27,14 +114,6 @@ pub(crate) async fn within(limit: Duration, what: &str, holds: impl AsyncFn() ->
     while !holds().await {
         assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// What a lookup found: the version and the value.
-pub(crate) async fn found(cache: &TestCache, key: &str) -> Option<(Version, Bytes)> {
-    match cache.lookup(&key.to_owned()).await {
-        Lookup::Hit(hit) => Some((hit.version, hit.value)),
-        Lookup::Miss(_) => None,
     }
 }
 

@@ -1,0 +1,284 @@
+//! A load's way: the lease, the origin, the fill.
+
+use std::error::Error;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
+
+use super::{CacheKey, Inner, Outcome};
+use crate::codec::{CacheValue, Compression};
+use crate::entry::{Entry, StoredValue};
+use crate::lookup::{Freshness, GetError, LoadError, Loaded, Lookup, Miss, Tier};
+use crate::tier::{Acquire, Acquired, Enough, Kept, L2, Place, Store, Token, Verdict};
+use crate::version::Version;
+
+/// A load, not yet begun.
+pub(super) type Job<V> =
+    Pin<Box<dyn Future<Output = Result<Loaded<V>, Box<dyn Error + Send + Sync>>> + Send>>;
+
+/// How long one who waits for another process's load sleeps at first before it looks again,
+/// should no wake-up come …
+const FIRST_POLL: Duration = Duration::from_millis(50);
+/// … and at most.
+const LAST_POLL: Duration = Duration::from_millis(400);
+
+/// Why a load is wanted, and what would make it needless.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    pub(super) miss: Miss,
+    /// What is older is no answer.
+    pub(super) at_least: Version,
+    pub(super) enough: Enough,
+}
+
+/// What the wish for a lease led to.
+pub(super) enum Leased<V> {
+    /// The value is there by now.
+    Needless(Lookup<V>),
+    /// The lease is held, under this token.
+    Held(Token),
+    /// There is no tier to lease from: the load fills nothing there.
+    Without,
+}
+
+impl<K: CacheKey, V: CacheValue> Inner<K, V> {
+    /// Loads `key` and fills it, unless the value comes from elsewhere meanwhile.
+    pub(super) async fn fly(&self, key: &K, course: Course, job: Job<V>) -> Outcome<V> {
+        let place = self.place(key);
+        let redis_key = self.keys.key(key);
+        let token = match self.lease(key, &redis_key, place, course).await? {
+            Leased::Needless(lookup) => return Ok(lookup),
+            Leased::Held(token) => Some(token),
+            Leased::Without => None,
+        };
+        let load = self.load(job);
+        let outcome = match (&token, &self.l2) {
+            (Some(token), Some(l2)) => self.renewing(l2, &redis_key, token, load).await,
+            _ => load.await,
+        };
+        self.judge(key, outcome.is_err());
+        match outcome {
+            Ok(fresh) => Ok(self.fill(key, &redis_key, place, course, token, fresh).await),
+            Err(error) => {
+                self.give_back(&redis_key, token).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for the lease until it is granted or the value is there.
+    pub(super) async fn lease(
+        &self,
+        key: &K,
+        redis_key: &str,
+        place: Option<Place>,
+        mut course: Course,
+    ) -> Result<Leased<V>, GetError> {
+        let Some(l2) = &self.l2 else { return Ok(Leased::Without) };
+        let token = Token::unique();
+        let patience = self.options.load_deadline + self.options.load_wait;
+        let began = Instant::now();
+        let mut poll = FIRST_POLL;
+        loop {
+            // Made before the question is asked: no wake-up falls in between.
+            let listener = l2.listen(redis_key);
+            let woken = listener.woken();
+            match l2.acquire(&self.wish(redis_key, &token, course.enough)).await {
+                Ok(Acquired::Granted) => return Ok(Leased::Held(token)),
+                Ok(Acquired::Hit(stored)) => match self.interpret(&stored, course.at_least) {
+                    Ok(sighted) => {
+                        let lookup = sighted.lookup.clone();
+                        self.admit(key, place, sighted.kept);
+                        return Ok(Leased::Needless(lookup));
+                    }
+                    // It is there, but of no use.
+                    Err(_) => course.enough = Enough::Nothing,
+                },
+                Ok(Acquired::Wait(rest)) => {
+                    if began.elapsed() > patience {
+                        return Err(self.limit.overloaded().into());
+                    }
+                    self.counters.coalesced_cluster.up();
+                    let _woken = timeout(rest.min(poll), woken).await;
+                    poll = (poll * 2).min(LAST_POLL);
+                }
+                Err(error) => {
+                    tracing::debug!(namespace = %self.namespace, %error, "loading without a lease");
+                    return Ok(Leased::Without);
+                }
+            }
+        }
+    }
+
+    fn wish<'a>(&self, key: &'a str, token: &'a Token, enough: Enough) -> Acquire<'a> {
+        Acquire { key, token, lease: self.options.lease, floor: self.floor(), enough }
+    }
+
+    /// Runs `load`, and renews the lease until it ends.
+    pub(super) async fn renewing<T>(
+        &self,
+        l2: &L2,
+        redis_key: &str,
+        token: &Token,
+        load: impl Future<Output = T>,
+    ) -> T {
+        let renew = async {
+            loop {
+                sleep(self.options.lease / 3).await;
+                let wish = self.wish(redis_key, token, Enough::Nothing);
+                if let Err(error) = l2.acquire(&wish).await {
+                    tracing::debug!(namespace = %self.namespace, %error, "lease not renewed");
+                }
+            }
+        };
+        tokio::select! {
+            loaded = load => loaded,
+            () = renew => unreachable!("it renews until it is dropped"),
+        }
+    }
+
+    /// Runs `job` when its turn comes, not longer than it may, and survives its panic.
+    pub(super) async fn load<T>(
+        &self,
+        job: impl Future<Output = Result<T, Box<dyn Error + Send + Sync>>>,
+    ) -> Result<(T, Duration), GetError> {
+        let _turn = self.limit.turn().await?;
+        self.counters.loads.up();
+        let limit = self.options.load_deadline;
+        let began = Instant::now();
+        let job = AssertUnwindSafe(job).catch_unwind();
+        let outcome = match timeout(limit, job).await {
+            Ok(Ok(Ok(value))) => return Ok((value, began.elapsed())),
+            Ok(Ok(Err(error))) => GetError::Load(LoadError::new(error)),
+            Ok(Err(_panic)) => GetError::Aborted,
+            Err(_elapsed) => GetError::Deadline(limit),
+        };
+        self.counters.loads_failed.up();
+        Err(outcome)
+    }
+
+    /// Stores what was loaded where it may be stored, and answers it.
+    pub(super) async fn fill(
+        &self,
+        key: &K,
+        redis_key: &str,
+        place: Option<Place>,
+        course: Course,
+        token: Option<Token>,
+        (loaded, cost): (Loaded<V>, Duration),
+    ) -> Lookup<V> {
+        let Loaded { value, version, ttl } = loaded;
+        self.raise_floor(version.epoch);
+        let (life, stale) = self.life(ttl, value.is_none());
+        let mut stored = false;
+        if life.is_zero() {
+            self.give_back(redis_key, token).await;
+        } else {
+            let verdict = match token {
+                Some(token) => {
+                    self.store(redis_key, &token, version, &value, cost, (life, stale)).await
+                }
+                None => None,
+            };
+            stored = verdict == Some(Verdict::Stored);
+            // Without L2 there is nobody else who could know of something newer.
+            if stored || self.l2.is_none() {
+                let now = Instant::now();
+                let kept = Kept {
+                    size: value.as_ref().map_or(0, V::size),
+                    value: value.clone(),
+                    version,
+                    load_cost: cost,
+                    since: now,
+                    fresh_until: Some(now + life - stale),
+                    until: now + life,
+                    age: Some(Duration::ZERO),
+                };
+                self.admit(key, place, kept);
+                stored = true;
+            }
+        }
+        Lookup {
+            value,
+            version,
+            tier: Tier::Origin,
+            freshness: Freshness::Fresh,
+            age: Some(Duration::ZERO),
+            remaining: Some(life - stale),
+            miss: Some(course.miss),
+            stored,
+        }
+    }
+
+    /// Stores a value in L2; `None`: it could not be.
+    async fn store(
+        &self,
+        redis_key: &str,
+        token: &Token,
+        version: Version,
+        value: &Option<V>,
+        cost: Duration,
+        life: (Duration, Duration),
+    ) -> Option<Verdict> {
+        let l2 = self.l2.as_ref()?;
+        let Some(entry) = self.envelope(version, value.as_ref(), cost, life) else {
+            self.give_back(redis_key, Some(token.clone())).await;
+            return None;
+        };
+        let span = tracing::debug_span!("cache.fill", larder.namespace = %self.namespace);
+        let store = Store { key: redis_key, entry, version, life: life.0, token };
+        match l2.fill(store).instrument(span).await {
+            Ok(Verdict::Stored) => Some(Verdict::Stored),
+            Ok(verdict) => {
+                self.counters.fills_rejected.up();
+                Some(verdict)
+            }
+            Err(error) => {
+                tracing::debug!(namespace = %self.namespace, %error, "fill not taken");
+                None
+            }
+        }
+    }
+
+    /// The envelope of a value, or of its absence; `None`: it has no encoding.
+    pub(super) fn envelope(
+        &self,
+        version: Version,
+        value: Option<&V>,
+        load_cost: Duration,
+        (life, stale): (Duration, Duration),
+    ) -> Option<bytes::Bytes> {
+        let payload = match value.map(V::encode).transpose() {
+            Ok(payload) => payload.unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(namespace = %self.namespace, %error, "a value has no encoding");
+                return None;
+            }
+        };
+        let (compression, payload) = Compression::shrink(payload, self.options.compress_above);
+        let stored = StoredValue {
+            version,
+            negative: value.is_none(),
+            codec: V::CODEC,
+            compression,
+            fingerprint: Self::FINGERPRINT,
+            load_cost,
+            life,
+            stale,
+            payload,
+        };
+        Some(Entry::Value(stored).encode())
+    }
+
+    /// Lets the next one load.
+    pub(super) async fn give_back(&self, redis_key: &str, token: Option<Token>) {
+        let (Some(token), Some(l2)) = (token, &self.l2) else { return };
+        if let Err(error) = l2.release(redis_key, &token).await {
+            tracing::debug!(namespace = %self.namespace, %error, "lease left to expire");
+        }
+    }
+}

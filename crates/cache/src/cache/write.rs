@@ -1,0 +1,173 @@
+//! What writes do to the cache, and what an operator sees of it.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Cache, CacheKey, Inner};
+use crate::codec::CacheValue;
+use crate::entry::{Entry, FLAG};
+use crate::lookup::{Freshness, Held, Inspection, Invalidation, Publication, State};
+use crate::tier::{Kept, Store, Stored, Token, Verdict};
+use crate::version::Version;
+
+impl<K: CacheKey, V: CacheValue> Cache<K, V> {
+    /// Makes every value of `key` older than `version` disappear, and keeps those out that
+    /// loads already under way will bring.
+    pub async fn invalidate(&self, key: &K, version: Version) -> Invalidation {
+        let inner = &self.inner;
+        inner.counters.invalidations.up();
+        let redis_key = inner.keys.key(key);
+        let outcome = match &inner.l2 {
+            None => Ok(Verdict::Stored),
+            Some(l2) => {
+                let span =
+                    tracing::debug_span!("cache.invalidate", larder.namespace = %inner.namespace);
+                let tombstone = Entry::Tombstone(version).encode();
+                let life = inner.options.tombstone_ttl;
+                l2.invalidate(&redis_key, tombstone, version, life).instrument(span).await
+            }
+        };
+        // After L2, so that nothing old is taken from there once it is gone from here.
+        inner.forget(key, version);
+        match outcome {
+            Ok(_) => Invalidation::Done,
+            Err(error) => {
+                inner.counters.invalidations_lost.up();
+                Invalidation::Unavailable(error.reason())
+            }
+        }
+    }
+
+    /// [`invalidate`](Self::invalidate) for several keys, in one round trip for all.
+    pub async fn invalidate_many(&self, changes: &[(K, Version)]) -> Vec<Invalidation> {
+        join_all(changes.iter().map(|(key, version)| self.invalidate(key, *version))).await
+    }
+
+    /// Stores what a write produced: `value` in `version`, or with `None` that the origin has
+    /// no such value any more.
+    pub async fn put(&self, key: &K, version: Version, value: Option<&V>) -> Publication {
+        let inner = &self.inner;
+        inner.raise_floor(version.epoch);
+        let life = inner.life(None, value.is_none());
+        if life.0.is_zero() {
+            return match self.invalidate(key, version).await {
+                Invalidation::Done => Publication::Guarded,
+                Invalidation::Unavailable(why) => Publication::Unavailable(why),
+            };
+        }
+        let publication = match &inner.l2 {
+            None => Publication::Stored,
+            Some(l2) => {
+                let cost = Duration::ZERO;
+                let Some(entry) = inner.envelope(version, value, cost, life) else {
+                    inner.forget(key, version);
+                    return Publication::NotEncodable;
+                };
+                let redis_key = inner.keys.key(key);
+                let token = Token::none();
+                let store = Store { key: &redis_key, entry, version, life: life.0, token: &token };
+                let tombstone = Entry::Tombstone(version).encode();
+                let tombstone_life = inner.options.tombstone_ttl;
+                let span =
+                    tracing::debug_span!("cache.publish", larder.namespace = %inner.namespace);
+                match l2.publish(store, tombstone, tombstone_life).instrument(span).await {
+                    Ok(Verdict::Stored) => Publication::Stored,
+                    Ok(Verdict::Newer) => Publication::Superseded,
+                    Ok(Verdict::Guarded | Verdict::LeaseLost) => Publication::Guarded,
+                    Err(error) => Publication::Unavailable(error.reason()),
+                }
+            }
+        };
+        inner.forget(key, version);
+        if publication == Publication::Stored {
+            let now = Instant::now();
+            let kept = Kept {
+                size: value.map_or(0, V::size),
+                value: value.cloned(),
+                version,
+                load_cost: Duration::ZERO,
+                since: now,
+                fresh_until: Some(now + life.0 - life.1),
+                until: now + life.0,
+                age: Some(Duration::ZERO),
+            };
+            inner.admit(key, inner.place(key), kept);
+        }
+        publication
+    }
+
+    /// Makes everything of an epoch before `epoch` disappear, here at once, and in other
+    /// processes as soon as they see a value of the new epoch.
+    ///
+    /// The epoch must be one that the origin will give to what it loads from now on.
+    pub fn clear(&self, epoch: u32) {
+        let inner = &self.inner;
+        inner.raise_floor(epoch);
+        inner.flights.detach_all();
+        if let Some(l1) = &inner.l1 {
+            l1.clear();
+        }
+    }
+
+    /// What the tiers hold of `key`. It changes nothing: no lease, no use that eviction sees
+    /// in Redis.
+    pub async fn inspect(&self, key: &K) -> Inspection {
+        let inner = &self.inner;
+        let now = Instant::now();
+        let show = |kept: &Kept<V>| {
+            let fresh = kept.fresh_until.is_none_or(|until| until > now);
+            Held {
+                state: if kept.value.is_some() { State::Value } else { State::Negative },
+                version: kept.version,
+                bytes: kept.size,
+                expires_in: kept.until - now,
+                freshness: if fresh { Freshness::Fresh } else { Freshness::Stale },
+                leased: inner.flights.is_flying(key),
+            }
+        };
+        let l1 = inner.l1.as_ref().and_then(|l1| l1.get(key, now, show));
+        let l2 = match &inner.l2 {
+            None => Ok(None),
+            Some(l2) => match l2.read(&inner.keys.key(key), true).await {
+                Ok(stored) => Ok(stored.map(|stored| held(&stored))),
+                Err(error) => Err(error.reason()),
+            },
+        };
+        Inspection { l1, l2 }
+    }
+}
+
+impl<K: CacheKey, V: CacheValue> Inner<K, V> {
+    /// What is older than `version` leaves this process, and does not come in again.
+    fn forget(&self, key: &K, version: Version) {
+        if let Some(l1) = &self.l1 {
+            l1.invalidate(key, version);
+        }
+        self.flights.detach(key);
+    }
+}
+
+fn held(stored: &Stored) -> Held {
+    let (state, version, bytes, stale) = match Entry::decode(&stored.bytes) {
+        Ok(Entry::Value(value)) => {
+            let state = if value.negative { State::Negative } else { State::Value };
+            (state, value.version, value.payload.len(), value.stale)
+        }
+        Ok(Entry::Tombstone(version)) => (State::Tombstone, version, 0, Duration::ZERO),
+        Ok(Entry::Lease(version)) => (State::Lease, version, 0, Duration::ZERO),
+        Err(_) => (State::Unreadable, Version::default(), stored.bytes.len(), Duration::ZERO),
+    };
+    let expires_in = stored.remaining.unwrap_or_default();
+    let stale = !stale.is_zero() && expires_in <= stale;
+    Held {
+        state,
+        version,
+        bytes,
+        expires_in,
+        freshness: if stale { Freshness::Stale } else { Freshness::Fresh },
+        leased: stored.bytes.get(FLAG).is_some_and(|flag| matches!(flag, b'L' | b'W')),
+    }
+}
