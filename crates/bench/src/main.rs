@@ -120,7 +120,8 @@ impl StrategyArgs {
     fn contender(self) -> Contender {
         let usual = if self.strategy == "none" { "none" } else { "l2" };
         let tiers = self.tiers.unwrap_or_else(|| usual.to_owned());
-        Contender { strategy: self.strategy, tiers, ttl_ms: self.ttl_ms }
+        let l1_ttl_ms = Contender::none().l1_ttl_ms;
+        Contender { strategy: self.strategy, tiers, ttl_ms: self.ttl_ms, l1_ttl_ms }
     }
 }
 

@@ -89,13 +89,20 @@ pub struct Rounds {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contender {
-    /// `none`, `cache-aside`, `ttl`.
+    /// `none`, `cache-aside`, `read-through`, `refresh-ahead`, `ttl`.
     pub strategy: String,
-    /// `none`, `l2`.
+    /// `none`, `l1`, `l2`, `l1+l2`.
     pub tiers: String,
     /// Life of an entry in milliseconds; 0: unbounded.
     #[serde(default)]
     pub ttl_ms: u64,
+    /// How many milliseconds L1 serves an entry without asking L2.
+    #[serde(default = "default_l1_ttl_ms")]
+    pub l1_ttl_ms: u64,
+}
+
+const fn default_l1_ttl_ms() -> u64 {
+    1_000
 }
 
 impl ReadView {
@@ -113,13 +120,25 @@ impl Contender {
     /// `cache-aside` in `l2`, without a bound in time.
     #[must_use]
     pub fn cache_aside() -> Self {
-        Self { strategy: "cache-aside".into(), tiers: "l2".into(), ttl_ms: 0 }
+        Self::new("cache-aside", "l2")
+    }
+
+    /// `read-through` in both tiers, with entries in L1 that outlive any run: every answer is
+    /// from there.
+    #[must_use]
+    pub fn l1() -> Self {
+        Self { l1_ttl_ms: 3_600_000, ..Self::new("read-through", "l1+l2") }
+    }
+
+    fn new(strategy: &str, tiers: &str) -> Self {
+        let (strategy, tiers) = (strategy.to_owned(), tiers.to_owned());
+        Self { strategy, tiers, ttl_ms: 0, l1_ttl_ms: default_l1_ttl_ms() }
     }
 
     /// No cache at all.
     #[must_use]
     pub fn none() -> Self {
-        Self { strategy: "none".into(), tiers: "none".into(), ttl_ms: 0 }
+        Self::new("none", "none")
     }
 }
 
@@ -152,7 +171,7 @@ impl Scenario {
         self.curve.saturation_seconds = 2.0;
         self.curve.seconds = 2.0;
         self.curve.fractions = vec![0.5, 0.9];
-        self.ratios = Rounds { rounds: 7, seconds: 1.0, draws: 2_000 };
+        self.ratios = Rounds { rounds: 7, seconds: 1.0, draws: 10_000 };
         self
     }
 

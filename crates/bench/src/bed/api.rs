@@ -19,6 +19,8 @@ pub struct ApiSettings {
     pub tiers: String,
     /// 0: unbounded.
     pub ttl_ms: u64,
+    /// How long L1 serves an entry without asking L2.
+    pub l1_ttl_ms: u64,
     /// The database, by its administrator's URL.
     pub admin_url: String,
 }
@@ -69,7 +71,8 @@ impl Api {
             command
                 .env(key("STRATEGY"), &settings.strategy)
                 .env(key("TIERS"), &settings.tiers)
-                .env(key("TTL_MS"), settings.ttl_ms.to_string());
+                .env(key("TTL_MS"), settings.ttl_ms.to_string())
+                .env(key("L1_TTL_MS"), settings.l1_ttl_ms.to_string());
         }
         let child = command.spawn().with_context(|| format!("starting {}", bed.api.display()))?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));

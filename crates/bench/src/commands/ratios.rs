@@ -12,13 +12,17 @@ use crate::measure::{Cpu, Labels, bootstrap_median, measured, median};
 use crate::results::{Ratio, Run};
 use crate::scenario::{Contender, ReadView, Scenario, span};
 
-/// A cached page reaches at least this part of the same server's static body.
+/// A page from L2 reaches at least this part of the same server's static body …
 const AGAINST_STATIC: f64 = 0.45;
+/// … and this of a handler that does one GET of as many bytes.
+const AGAINST_BARE_GET: f64 = 0.90;
+/// A page from L1 reaches at least this part of the static body.
+const L1_AGAINST_STATIC: f64 = 0.90;
 /// A cached page is served at least so many times as often as an uncached one.
 const AGAINST_NONE: f64 = 20.0;
 
-/// Measures in paired rounds: a static body, the page from L2, the page uncached, the summary
-/// from L2, the summary uncached. All ask for the same drawn products in the same order, in a
+/// Measures in paired rounds: a static body, one bare GET from Redis, the page from L1, from L2 and
+/// uncached, the summary from L2 and uncached. All ask for the same drawn products in the same order, in a
 /// closed loop, and what is cached has been filled before.
 ///
 /// # Errors
@@ -32,7 +36,9 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
         Keys::new(by_rank, load.zipf_exponent, load.seed).draw(scenario.ratios.draws).into();
     let cached = session.api(&Contender::cache_aside(), &url).await?;
     let uncached = session.api(&Contender::none(), &url).await?;
+    let in_process = session.api(&Contender::l1(), &url).await?;
     let bytes = fill(&cached, &drawn).await?;
+    fill(&in_process, &drawn).await?;
     eprintln!(
         "Ratios: {} rounds of {} s, pages of {bytes} bytes on average …",
         scenario.ratios.rounds, scenario.ratios.seconds
@@ -43,9 +49,13 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
     };
     let pages = paths(ReadView::ProductPage);
     let summaries = paths(ReadView::ProductSummary);
-    let still: Arc<[Request]> = [Request::get(format!("/bench/static?bytes={bytes}"))].into();
+    let yardstick = |name: &str| -> Arc<[Request]> {
+        [Request::get(format!("/bench/{name}?bytes={bytes}"))].into()
+    };
     let mut sides = [
-        Side::new("static body", &cached, still),
+        Side::new("static body", &cached, yardstick("static")),
+        Side::new("one bare GET", &cached, yardstick("redis")),
+        Side::new("page from L1", &in_process, Arc::clone(&pages)),
         Side::new("page from L2", &cached, Arc::clone(&pages)),
         Side::new("page uncached", &uncached, pages),
         Side::new("summary from L2", &cached, Arc::clone(&summaries)),
@@ -55,21 +65,23 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
         // Each round begins elsewhere, so that no side always follows the same other.
         for place in 0..sides.len() {
             let side = (round + place) % sides.len();
-            let run = sides[side].round(session, scenario).await?;
+            let run = sides[side].round(session, scenario, round).await?;
             sides[side].rounds.push(run);
         }
     }
 
-    let [still, page, page_none, summary, summary_none] = &sides;
+    let [still, bare, page_l1, page, page_none, summary, summary_none] = &sides;
     for (name, above, below, bar) in [
         ("cached page / static body", page, still, Some(AGAINST_STATIC)),
+        ("cached page / one bare GET", page, bare, Some(AGAINST_BARE_GET)),
+        ("page from L1 / static body", page_l1, still, Some(L1_AGAINST_STATIC)),
         ("cached page / no cache", page, page_none, Some(AGAINST_NONE)),
         ("cached summary / no cache", summary, summary_none, None),
     ] {
         session.ratio(ratio(name, above, below, bar));
     }
     let loads: u64 =
-        [page, summary].iter().flat_map(|s| &s.rounds).map(|r| r.db_queries.loads).sum();
+        [page_l1, page, summary].iter().flat_map(|s| &s.rounds).map(|r| r.db_queries.loads).sum();
     session.check("cached rounds load nothing", format!("{loads} loads"), loads == 0);
     let middle: Vec<Run> = sides.iter().map(Side::middle).collect();
     for run in middle {
@@ -91,8 +103,9 @@ impl<'a> Side<'a> {
         Self { name, api, requests, rounds: Vec::new() }
     }
 
-    async fn round(&self, session: &Session, scenario: &Scenario) -> Result<Run> {
+    async fn round(&self, session: &Session, scenario: &Scenario, round: usize) -> Result<Run> {
         let connections = scenario.load.connections;
+        let rounds = scenario.ratios.rounds as usize;
         let settings = ClosedLoop {
             address: self.api.address(),
             connections,
@@ -100,8 +113,10 @@ impl<'a> Side<'a> {
         };
         let make = |worker: u64| {
             let requests = Arc::clone(&self.requests);
-            // Every worker begins elsewhere in the same sequence.
-            let mut next = worker as usize * requests.len() / connections;
+            // Every worker begins elsewhere in the same sequence, and in every round: what is slow
+            // does not get through its share of it in one.
+            let begin = (worker as usize * rounds + round) * requests.len();
+            let mut next = begin / (connections * rounds);
             move || {
                 next = (next + 1) % requests.len();
                 requests[next].clone()

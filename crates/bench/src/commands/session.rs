@@ -73,6 +73,7 @@ impl Session {
             strategy: contender.strategy.clone(),
             tiers: contender.tiers.clone(),
             ttl_ms: contender.ttl_ms,
+            l1_ttl_ms: contender.l1_ttl_ms,
             admin_url: admin_url.to_owned(),
         };
         Api::start(&self.bed, settings).await

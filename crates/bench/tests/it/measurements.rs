@@ -116,7 +116,7 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
     commands::ratios(&mut fixture.session, &scenario).await.expect("measures");
     fixture.session.bed.stop().await;
     let results = fixture.session.results();
-    assert_eq!(results.ratios.len(), 3);
+    assert_eq!(results.ratios.len(), 5);
     for ratio in &results.ratios {
         assert_eq!((ratio.numerator_rps.len(), ratio.denominator_rps.len()), (3, 3));
         assert!(ratio.ratio.low <= ratio.ratio.median && ratio.ratio.median <= ratio.ratio.high);

@@ -115,6 +115,12 @@ impl Link {
         }
     }
 
+    /// A shared connection, if there is one, with nothing around it.
+    pub(crate) async fn connection(&self) -> Option<ClusterConnection> {
+        let pool = self.shared.pool.load().as_deref().cloned()?;
+        share(&pool).await.ok()
+    }
+
     pub(crate) fn is_available(&self) -> bool {
         self.shared.shards.load().any_closed()
     }

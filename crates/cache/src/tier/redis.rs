@@ -27,6 +27,10 @@ script!(RELEASE, "release");
 /// What no entry lives for: milliseconds that a double holds exactly.
 const NEVER: i64 = 1 << 53;
 
+/// Keys of [`RedisTier::bare_get`], and how long they are kept.
+const BARE_KEYS: u32 = 256;
+const BARE_SECONDS: u32 = 3_600;
+
 /// Entries in Redis Cluster: a hit is one plain read, changes are idempotent scripts on one
 /// key.
 #[derive(Debug)]
@@ -48,6 +52,23 @@ impl RedisTier {
     /// Outside a Tokio runtime.
     pub fn connect(options: RedisOptions) -> Result<Self, RedisOptionsError> {
         Ok(Self { link: Link::new(options)? })
+    }
+
+    /// `body`, by one GET on a shared connection, with no envelope, breaker or deadline around
+    /// it; kept under one of some keys on all shards. `None`: Redis does not answer.
+    ///
+    /// It is the yardstick of benchmarks: what a cache in Redis cannot be quicker than.
+    pub async fn bare_get(&self, body: &Bytes) -> Option<Bytes> {
+        let mut connection = self.link.connection().await?;
+        let key = format!("larder:bare:{}:{}", body.len(), rand::random_range(0..BARE_KEYS));
+        let held: Option<Vec<u8>> = Cmd::get(&key).query_async(&mut connection).await.ok()?;
+        if let Some(held) = held {
+            return Some(held.into());
+        }
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(&body[..]).arg("EX").arg(BARE_SECONDS);
+        set.query_async::<()>(&mut connection).await.ok()?;
+        Some(body.clone())
     }
 
     pub(super) fn wakes(&self) -> &Wakes {
