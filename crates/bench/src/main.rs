@@ -105,10 +105,10 @@ enum Command {
 
 #[derive(Args)]
 struct StrategyArgs {
-    /// none, cache-aside or ttl.
+    /// none, cache-aside, read-through, refresh-ahead or ttl.
     #[arg(long, default_value = "cache-aside")]
     strategy: String,
-    /// none or l2 [default: l2, or none for the strategy none]
+    /// none, l1, l2 or l1+l2 [default: l2, or none for the strategy none]
     #[arg(long)]
     tiers: Option<String>,
     /// Life of an entry in milliseconds; 0: unbounded.

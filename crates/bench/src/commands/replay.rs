@@ -38,8 +38,9 @@ impl Replay {
     }
 }
 
-/// Asks for the page of each key of `trace`, the nth key that appears being product n. One at
-/// a time, a cache that never forgets must load each key exactly once: that is checked.
+/// Asks for the page of each key of `trace`, the nth key that appears being product n. A cache
+/// that never forgets must load each key exactly once, however many ask at a time: that is
+/// checked.
 ///
 /// # Errors
 ///
@@ -62,7 +63,7 @@ pub async fn replay(session: &mut Session, replay: &Replay, trace: &Trace) -> Re
         run.errors == 0,
     );
     let unbounded = replay.contender.ttl_ms == 0 && replay.contender.tiers != "none";
-    if unbounded && replay.connections == 1 {
+    if unbounded {
         let queries = &run.db_queries;
         let distinct = u64::from(trace.distinct);
         let holds = queries.loads == distinct

@@ -129,9 +129,13 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let renew = async {
             loop {
                 sleep(self.options.lease / 3).await;
-                let wish = self.wish(redis_key, token, Enough::Nothing);
-                if let Err(error) = l2.acquire(&wish).await {
-                    tracing::debug!(namespace = %self.namespace, %error, "lease not renewed");
+                match l2.renew(redis_key, token, self.options.lease).await {
+                    Ok(true) => {}
+                    // What is read now may not be filled any more; it is answered all the same.
+                    Ok(false) => return std::future::pending().await,
+                    Err(error) => {
+                        tracing::debug!(namespace = %self.namespace, %error, "lease not renewed");
+                    }
                 }
             }
         };

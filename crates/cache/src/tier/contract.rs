@@ -48,6 +48,7 @@ async fn suite(l2: Arc<L2>, prefix: &str) {
     an_invalidation_clears_the_lease(&on("cleared")).await;
     a_released_lease_goes_to_the_next(&on("released")).await;
     a_lease_expires(&on("expired")).await;
+    a_lease_is_renewed_and_never_brought_back(&on("renewed")).await;
     a_value_that_ends_before_the_lease_stays_as_a_guard(&on("guard")).await;
     stale_values_are_kept_and_leased(&on("stale")).await;
     what_is_enough_needs_no_lease(&on("enough")).await;
@@ -243,6 +244,33 @@ async fn a_lease_expires(key: &Key) {
     assert_eq!(key.acquire(&next).await, Acquired::Granted);
 }
 
+async fn a_lease_is_renewed_and_never_brought_back(key: &Key) {
+    let brief = Duration::from_millis(200);
+    let token = Token::unique();
+    let renew =
+        async |token: &Token| key.l2.renew(&key.key, token, brief).await.expect("the tier answers");
+    assert!(!renew(&token).await, "never held");
+    assert_eq!(key.acquire_with(&token, brief, Enough::Fresh).await, Acquired::Granted);
+    for _ in 0..4 {
+        tokio::time::sleep(brief / 2).await;
+        assert!(renew(&token).await);
+        key.must_wait().await;
+    }
+    assert!(!renew(&Token::unique()).await, "another's");
+    tokio::time::sleep(brief + Duration::from_millis(50)).await;
+    assert!(!renew(&token).await, "expired");
+    assert_eq!(key.read().await, None);
+    // After an invalidation what the holder has read is old, whatever becomes of the tombstone.
+    let token = key.leased().await;
+    key.invalidate(v(1)).await;
+    assert!(!renew(&token).await);
+    let token = key.leased().await;
+    assert!(renew(&token).await);
+    assert_eq!(key.fill(&token, v(1)).await, Verdict::Stored);
+    assert!(!renew(&token).await, "used up");
+    assert!(key.holds(v(1)).await);
+}
+
 async fn a_value_that_ends_before_the_lease_stays_as_a_guard(key: &Key) {
     let token = key.leased().await;
     let life = LEASE / 2;
@@ -395,6 +423,7 @@ enum Operation {
     Publish(u8, u64),
     Invalidate(u64),
     Release(u8),
+    Renew(u8),
 }
 
 /// What the contract says a key holds, spelled out once more in the plainest way.
@@ -414,7 +443,8 @@ async fn random_operations_match_an_oracle(l2: &Arc<L2>, prefix: &str) {
         3 => (who.clone(), 1..6_u64).prop_map(|(who, counter)| Operation::Fill(who, counter)),
         1 => (who.clone(), 1..6_u64).prop_map(|(who, counter)| Operation::Publish(who, counter)),
         1 => (1..6_u64).prop_map(Operation::Invalidate),
-        1 => who.prop_map(Operation::Release),
+        1 => who.clone().prop_map(Operation::Release),
+        1 => who.prop_map(Operation::Renew),
     ];
     let sequences = prop::collection::vec(operation, 1..40);
     let mut runner = TestRunner::deterministic();
@@ -494,6 +524,10 @@ async fn step(key: &Key, tokens: &HashMap<u8, Token>, oracle: &mut Oracle, opera
             if !stays && oracle.held != Some((counter, false)) {
                 *oracle = Oracle { held: Some((counter, false)), bare: false, lease: None };
             }
+        }
+        Operation::Renew(who) => {
+            let renewed = key.l2.renew(&key.key, &tokens[&who], LEASE).await.expect("answers");
+            assert_eq!(renewed, oracle.lease == Some(who), "{context}");
         }
         Operation::Release(who) => {
             key.release(&tokens[&who]).await;

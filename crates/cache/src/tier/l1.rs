@@ -23,7 +23,8 @@ const FENCES: usize = 1_024;
 /// Shards of the container: threads that meet in one wait for each other.
 const SHARDS: usize = 8;
 /// Bytes that an entry costs besides key and value: the container's record, this entry, and
-/// their parts of its tables. Measured by `make bench-micro` (`l1_memory`).
+/// their parts of its tables. Measured by
+/// `cargo bench -p larder-benches --bench memory`.
 pub(crate) const OVERHEAD: usize = 264;
 
 /// The first tier of one namespace.

@@ -194,6 +194,19 @@ impl MemoryTier {
         Verdict::Stored
     }
 
+    pub(super) fn renew(&self, key: &str, token: &Token, lease: Duration) -> bool {
+        let now = Instant::now();
+        let mut entries = self.live(now);
+        let Some(kept) = entries.get_mut(key) else { return false };
+        let end = now + lease;
+        match &mut kept.lease {
+            Some(held) if held.token == *token => held.until = end,
+            _ => return false,
+        }
+        kept.until = kept.until.max(end);
+        true
+    }
+
     pub(super) fn release(&self, key: &str, token: &Token) {
         let mut entries = self.live(Instant::now());
         let Some(kept) = entries.get_mut(key).filter(|kept| kept.is_leased_to(token)) else {

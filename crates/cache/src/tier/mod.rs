@@ -135,6 +135,7 @@ impl TierError {
 /// - `read` returns what was stored last and has not expired;
 /// - `acquire` grants a key's lease to one holder at a time, until it fills, releases, or lets
 ///   it expire, or until an invalidation or a publication clears it;
+/// - `renew` prolongs a lease that is held, and never brings one back that was lost;
 /// - `fill` needs the lease, or a tombstone that is not newer than what is filled;
 /// - `publish` needs something older to replace, and leaves a tombstone where nothing is;
 /// - `invalidate` leaves a tombstone unless a value of that version or a newer one is there;
@@ -194,6 +195,19 @@ impl L2 {
         match self {
             Self::Redis(tier) => tier.invalidate(key, &tombstone, version, life).await,
             Self::Memory(tier) => Ok(tier.invalidate(key, tombstone, version, life)),
+        }
+    }
+
+    /// Lets a lease that is held live for `lease` from now on; whether it is.
+    pub(crate) async fn renew(
+        &self,
+        key: &str,
+        token: &Token,
+        lease: Duration,
+    ) -> Result<bool, TierError> {
+        match self {
+            Self::Redis(tier) => tier.renew(key, token, lease).await,
+            Self::Memory(tier) => Ok(tier.renew(key, token, lease)),
         }
     }
 

@@ -22,6 +22,7 @@ script!(ACQUIRE, "acquire");
 script!(FILL, "fill");
 script!(PUBLISH, "publish");
 script!(INVALIDATE, "invalidate");
+script!(RENEW, "renew");
 script!(RELEASE, "release");
 
 /// What no entry lives for: milliseconds that a double holds exactly.
@@ -143,6 +144,18 @@ impl RedisTier {
         let mut call = INVALIDATE.key(key);
         call.arg(&tombstone[..]).arg(version.to_fixed()).arg(millis(life)).arg(WAKE_CHANNEL);
         self.verdict(key, call).await
+    }
+
+    pub(super) async fn renew(
+        &self,
+        key: &str,
+        token: &Token,
+        lease: Duration,
+    ) -> Result<bool, TierError> {
+        let mut call = RENEW.key(key);
+        call.arg(token.as_str()).arg(millis(lease));
+        let renewed: u8 = self.call(key, call).await?;
+        Ok(renewed == 1)
     }
 
     pub(super) async fn release(&self, key: &str, token: &Token) -> Result<(), TierError> {

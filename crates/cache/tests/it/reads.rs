@@ -407,6 +407,42 @@ async fn what_is_missing_of_many_is_loaded_at_once() {
     assert_eq!(batches.lock().expect("no panic").len(), before + 1);
 }
 
+#[tokio::test]
+async fn of_a_hundred_keys_asked_for_in_tens_each_is_loaded_once_over_redis() {
+    if testing::skip_without_servers("of_a_hundred_keys_asked_for_in_tens") {
+        return;
+    }
+    let cluster = testing::redis_cluster(Topology::ThreeByOne).await;
+    let environment = testing::unique("tens");
+    let batches = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut processes = Vec::new();
+    for _ in 0..4 {
+        let l2 = connect(cluster.nodes()).await;
+        let process = Process::new(&l2, &environment, both_tiers());
+        processes.push(process.with_source(Batches(Arc::clone(&batches))));
+    }
+    let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    // Each process asks for all, in tens that overlap the others' by half.
+    let asked = processes.iter().enumerate().flat_map(|(number, process)| {
+        let keys = &keys;
+        (0..10).map(move |ten| {
+            let from = ten * 10 + number % 2 * 5;
+            let some: Vec<String> = (from..from + 10).map(|n| keys[n % 100].clone()).collect();
+            async move { (process.get_many(&some).await, some) }
+        })
+    });
+    for (answers, some) in join_all(asked).await {
+        for (answer, key) in answers.into_iter().zip(some) {
+            assert_eq!(answer.expect("is loaded").value, Some(Bytes::from(key)));
+        }
+    }
+    let mut loaded: Vec<String> = batches.lock().expect("no panic").concat();
+    loaded.sort();
+    let mut expected = keys;
+    expected.sort();
+    assert_eq!(loaded, expected);
+}
+
 /// A source that remembers what was asked for at once.
 #[derive(Clone)]
 struct Batches(Arc<std::sync::Mutex<Vec<Vec<String>>>>);
