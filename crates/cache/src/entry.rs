@@ -13,7 +13,7 @@
 //! | 52..60 | life at the fill | milliseconds, hexadecimal |
 //! | 60..68 | of which the last part is stale | milliseconds, hexadecimal |
 //! | 68 | lease | `0` none, `L` held, `W` held and somebody waits |
-//! | 69..97 | only with a lease: token (16), deadline in Redis's time (12) | hexadecimal |
+//! | 69..97 | only with a lease: token (16), deadline in Redis's time (12; zero: ended by an invalidation) | hexadecimal |
 //! | 69.. or 97.. | payload | |
 //!
 //! The first 28 bytes are the same in every format: scripts of one release compare the
@@ -36,6 +36,13 @@ pub(crate) const HEADER: usize = 69;
 pub(crate) const LEASE: usize = 28;
 /// Where the lease's flag is.
 pub(crate) const FLAG: usize = 68;
+
+/// Whether somebody holds the lease of an encoded entry.
+pub(crate) fn is_leased(entry: &[u8]) -> bool {
+    let deadline = entry.get(HEADER + LEASE - 12..HEADER + LEASE);
+    matches!(entry.get(FLAG), Some(b'L' | b'W'))
+        && deadline.is_some_and(|digits| digits.iter().any(|digit| *digit != b'0'))
+}
 
 /// A stored entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use super::{Cache, CacheKey, Inner};
 use crate::codec::CacheValue;
-use crate::entry::{Entry, FLAG};
+use crate::entry::{Entry, is_leased};
 use crate::lookup::{Freshness, Held, Inspection, Invalidation, Publication, State};
 use crate::tier::{Kept, Store, Stored, Token, Verdict};
 use crate::version::Version;
@@ -168,6 +168,6 @@ fn held(stored: &Stored) -> Held {
         bytes,
         expires_in,
         freshness: if stale { Freshness::Stale } else { Freshness::Fresh },
-        leased: stored.bytes.get(FLAG).is_some_and(|flag| matches!(flag, b'L' | b'W')),
+        leased: is_leased(&stored.bytes),
     }
 }

@@ -10,12 +10,11 @@ local held, state = string.sub(head, 5, 28), string.sub(head, 2, 2)
 local flag = string.sub(head, 69, 69)
 if held > ARGV[2] then return 'n' end
 if flag == '0' or string.sub(head, 70, 85) ~= ARGV[4] then
-  -- Not this caller's lease. A tombstone that is not newer says as much as a lease; and the
-  -- very value that is there already may be this call's, sent again.
-  if state ~= 't' then
-    if held == ARGV[2] and state ~= 'l' then return 's' end
-    return 'x'
-  end
+  -- Not this caller's lease. A tombstone is no better than an absent key: a late invalidation
+  -- leaves one where a newer value may have been. The very value that is there already may be
+  -- this call's, sent again.
+  if held == ARGV[2] and (state == 'v' or state == 'n') then return 's' end
+  return 'x'
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 if flag == 'W' then redis.call('PUBLISH', ARGV[5], KEYS[1]) end

@@ -15,7 +15,12 @@ local answer = 's'
 local mine = flag ~= '0' and string.sub(head, 70, 85) == ARGV[4]
 if state == 'l' and not mine then
   -- Absent, or as good as: a newer value may have been here, and gone.
-  redis.call('SET', KEYS[1], ARGV[6], 'PX', ARGV[7])
+  local tombstone = ARGV[6]
+  if flag ~= '0' then
+    -- As an invalidation does: the lease is ended, and its holder stays known.
+    tombstone = string.sub(tombstone, 1, 68) .. 'L' .. string.sub(head, 70, 85) .. '000000000000'
+  end
+  redis.call('SET', KEYS[1], tombstone, 'PX', ARGV[7])
   answer = 't'
 else
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])

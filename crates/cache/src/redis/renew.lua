@@ -3,7 +3,7 @@
 -- 1: renewed. 0: it is not this token's any more: what its holder has read may be old.
 local head = redis.call('GETRANGE', KEYS[1], 0, 96)
 if #head < 97 or string.sub(head, 1, 1) ~= '2' or string.sub(head, 69, 69) == '0'
-    or string.sub(head, 70, 85) ~= ARGV[1] then
+    or string.sub(head, 70, 85) ~= ARGV[1] or string.sub(head, 86, 97) == '000000000000' then
   return 0
 end
 local time = redis.call('TIME')

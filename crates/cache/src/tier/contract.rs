@@ -44,7 +44,7 @@ async fn suite(l2: Arc<L2>, prefix: &str) {
     let on = |name: &str| Key { l2: Arc::clone(&l2), key: format!("{prefix}:{{{name}}}") };
     a_lease_is_granted_to_one_at_a_time(&on("lease")).await;
     a_fill_needs_the_lease(&on("fill")).await;
-    a_tombstone_is_as_good_as_a_lease_for_what_is_new(&on("tombstone")).await;
+    a_tombstone_lets_nobody_fill_without_a_lease(&on("tombstone")).await;
     an_invalidation_clears_the_lease(&on("cleared")).await;
     a_released_lease_goes_to_the_next(&on("released")).await;
     a_lease_expires(&on("expired")).await;
@@ -180,12 +180,15 @@ async fn a_fill_needs_the_lease(key: &Key) {
     assert!(key.holds(v(2)).await);
 }
 
-async fn a_tombstone_is_as_good_as_a_lease_for_what_is_new(key: &Key) {
+async fn a_tombstone_lets_nobody_fill_without_a_lease(key: &Key) {
     key.invalidate(v(5)).await;
     assert_eq!(key.read().await, Some(Entry::Tombstone(v(5))));
     let nobody = Token::unique();
     assert_eq!(key.fill(&nobody, v(4)).await, Verdict::Newer);
-    assert_eq!(key.fill(&nobody, v(5)).await, Verdict::Stored);
+    // Something newer may have been here, and gone, before an invalidation came late.
+    assert_eq!(key.fill(&nobody, v(5)).await, Verdict::LeaseLost);
+    let token = key.leased().await;
+    assert_eq!(key.fill(&token, v(5)).await, Verdict::Stored);
     assert!(key.holds(v(5)).await);
     // What is as new as the invalidation stays, whatever is older or as old.
     assert_eq!(key.invalidate(v(5)).await, Verdict::Newer);
@@ -200,11 +203,21 @@ async fn an_invalidation_clears_the_lease(key: &Key) {
     assert_eq!(key.fill(&early, v(1)).await, Verdict::Newer);
     let late = key.leased().await;
     key.must_wait().await;
+    assert_eq!(key.fill(&early, v(2)).await, Verdict::LeaseLost);
     // The same invalidation, sent again or by another way, does not touch the later lease.
     assert_eq!(key.invalidate(v(2)).await, Verdict::Stored);
     key.must_wait().await;
     assert_eq!(key.fill(&late, v(2)).await, Verdict::Stored);
     assert!(key.holds(v(2)).await);
+    // What the holder read after the change is filled, while nobody else was granted a lease.
+    let token = Token::unique();
+    assert_eq!(key.acquire_with(&token, LEASE, Enough::Nothing).await, Acquired::Granted);
+    for counter in [3, 4] {
+        assert_eq!(key.invalidate(v(counter)).await, Verdict::Stored);
+    }
+    assert_eq!(key.fill(&token, v(3)).await, Verdict::Newer);
+    assert_eq!(key.fill(&token, v(4)).await, Verdict::Stored);
+    assert!(key.holds(v(4)).await);
 }
 
 async fn a_released_lease_goes_to_the_next(key: &Key) {
@@ -349,6 +362,7 @@ async fn versions_compare_beyond_doubles(key: &Key) {
     assert_eq!(key.invalidate(v(past + 1)).await, Verdict::Stored);
     assert_eq!(key.fill(&token, v(past)).await, Verdict::Newer);
     // A larger epoch is newer, whatever the counter.
+    let token = key.leased().await;
     assert_eq!(key.fill(&token, Version::new(2, 0)).await, Verdict::Stored);
     assert_eq!(key.invalidate(v(u64::MAX)).await, Verdict::Newer);
 }
@@ -434,6 +448,21 @@ struct Oracle {
     /// Whether it is nothing but a lease.
     bare: bool,
     lease: Option<u8>,
+    /// Whose lease an invalidation ended.
+    former: Option<u8>,
+}
+
+impl Oracle {
+    /// A value stands, and no lease.
+    const fn of_value(counter: u64) -> Self {
+        Self { held: Some((counter, true)), bare: false, lease: None, former: None }
+    }
+
+    /// A tombstone stands, and whose lease it ended is known.
+    fn ended(self, counter: u64) -> Self {
+        let former = self.lease.or(self.former);
+        Self { held: Some((counter, false)), bare: false, lease: None, former }
+    }
 }
 
 async fn random_operations_match_an_oracle(l2: &Arc<L2>, prefix: &str) {
@@ -482,22 +511,22 @@ async fn step(key: &Key, tokens: &HashMap<u8, Token>, oracle: &mut Oracle, opera
                     assert_eq!(answer, Acquired::Granted, "{context}");
                     oracle.bare = oracle.held.is_none();
                     oracle.lease = Some(who);
+                    oracle.former = None;
                 }
             }
         }
         Operation::Fill(who, counter) => {
             let answer = key.fill(&tokens[&who], v(counter)).await;
-            let mine = oracle.lease == Some(who);
+            let mine = [oracle.lease, oracle.former].contains(&Some(who));
             let expected = match oracle.held {
                 Some((held, _)) if held > counter => Verdict::Newer,
-                Some((_, false)) => Verdict::Stored,
                 Some((held, true)) if held == counter => Verdict::Stored,
                 _ if mine => Verdict::Stored,
                 _ => Verdict::LeaseLost,
             };
             assert_eq!(answer, expected, "{context}");
             if expected == Verdict::Stored && oracle.held != Some((counter, true)) {
-                *oracle = Oracle { held: Some((counter, true)), bare: false, lease: None };
+                *oracle = Oracle::of_value(counter);
             }
         }
         Operation::Publish(who, counter) => {
@@ -511,8 +540,8 @@ async fn step(key: &Key, tokens: &HashMap<u8, Token>, oracle: &mut Oracle, opera
             };
             assert_eq!(answer, expected, "{context}");
             if expected != Verdict::Newer {
-                let value = expected == Verdict::Stored;
-                *oracle = Oracle { held: Some((counter, value)), bare: false, lease: None };
+                let stored = expected == Verdict::Stored;
+                *oracle = if stored { Oracle::of_value(counter) } else { oracle.ended(counter) };
             }
         }
         Operation::Invalidate(counter) => {
@@ -522,7 +551,7 @@ async fn step(key: &Key, tokens: &HashMap<u8, Token>, oracle: &mut Oracle, opera
                 .is_some_and(|(held, value)| held > counter || (held == counter && value));
             assert_eq!(answer == Verdict::Newer, stays, "{context}");
             if !stays && oracle.held != Some((counter, false)) {
-                *oracle = Oracle { held: Some((counter, false)), bare: false, lease: None };
+                *oracle = oracle.ended(counter);
             }
         }
         Operation::Renew(who) => {
@@ -531,6 +560,9 @@ async fn step(key: &Key, tokens: &HashMap<u8, Token>, oracle: &mut Oracle, opera
         }
         Operation::Release(who) => {
             key.release(&tokens[&who]).await;
+            if oracle.former == Some(who) {
+                oracle.former = None;
+            }
             if oracle.lease == Some(who) {
                 oracle.lease = None;
                 oracle.bare = false;

@@ -32,7 +32,8 @@ struct Kept {
 #[derive(Debug)]
 struct Lease {
     token: Token,
-    until: Instant,
+    /// Nothing once an invalidation has ended it; its holder stays known.
+    until: Option<Instant>,
 }
 
 /// What the scripts read of an entry's head.
@@ -51,6 +52,16 @@ impl Kept {
         Some(Head { version, state: self.bytes[1], stale })
     }
 
+    fn is_leased(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.until.is_some())
+    }
+
+    /// The lease after an invalidation.
+    fn ended_lease(&self) -> Option<Lease> {
+        self.lease.as_ref().map(|lease| Lease { token: lease.token.clone(), until: None })
+    }
+
+    /// Whether this token's lease was the last that was granted.
     fn is_leased_to(&self, token: &Token) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.token == *token)
     }
@@ -72,11 +83,11 @@ impl MemoryTier {
         let entries = self.live(now);
         let kept = entries.get(key)?;
         let mut bytes = kept.bytes.clone();
-        if kept.lease.is_some() {
+        if kept.is_leased() {
             let mut leased = BytesMut::with_capacity(bytes.len() + LEASE);
             leased.put_slice(&bytes[..FLAG]);
             leased.put_u8(b'L');
-            leased.put_bytes(b'0', LEASE);
+            leased.put_bytes(b'f', LEASE);
             leased.put_slice(&bytes[HEADER..]);
             bytes = leased.freeze();
         }
@@ -87,7 +98,7 @@ impl MemoryTier {
         let now = Instant::now();
         let mut entries = self.live(now);
         let end = now + wish.lease;
-        let lease = Some(Lease { token: wish.token.clone(), until: end });
+        let lease = Some(Lease { token: wish.token.clone(), until: Some(end) });
         let bare = |version| Entry::Lease(version).encode();
         let Some(kept) = entries.get_mut(wish.key) else {
             let bytes = bare(Version::default());
@@ -111,9 +122,10 @@ impl MemoryTier {
         }
         if let Some(other) = &kept.lease
             && other.token != *wish.token
-            && other.until > now
+            && let Some(until) = other.until
+            && until > now
         {
-            return Acquired::Wait(other.until - now);
+            return Acquired::Wait(until - now);
         }
         if head.is_value() && left <= wish.lease {
             *kept = Kept { bytes: bare(head.version), until: end, lease };
@@ -132,7 +144,7 @@ impl MemoryTier {
         if head.version > store.version {
             return Verdict::Newer;
         }
-        if !kept.is_leased_to(store.token) && head.state != b't' {
+        if !kept.is_leased_to(store.token) {
             let same = head.version == store.version && head.is_value();
             return if same { Verdict::Stored } else { Verdict::LeaseLost };
         }
@@ -158,12 +170,14 @@ impl MemoryTier {
         }
         let absent = head.is_none_or(|head| head.state == b'l');
         let mine = held.is_some_and(|kept| kept.is_leased_to(store.token));
-        let (bytes, until, verdict) = if absent && !mine {
-            (tombstone, now + tombstone_life, Verdict::Guarded)
+        let kept = if absent && !mine {
+            let lease = held.and_then(Kept::ended_lease);
+            Kept { bytes: tombstone, until: now + tombstone_life, lease }
         } else {
-            (store.entry, now + store.life, Verdict::Stored)
+            Kept { bytes: store.entry, until: now + store.life, lease: None }
         };
-        entries.insert(store.key.to_owned(), Kept { bytes, until, lease: None });
+        let verdict = if absent && !mine { Verdict::Guarded } else { Verdict::Stored };
+        entries.insert(store.key.to_owned(), kept);
         self.wakes.wake(store.key);
         verdict
     }
@@ -189,7 +203,8 @@ impl MemoryTier {
                 return Verdict::Stored;
             }
         }
-        entries.insert(key.to_owned(), Kept { bytes: tombstone, until, lease: None });
+        let lease = entries.get(key).and_then(Kept::ended_lease);
+        entries.insert(key.to_owned(), Kept { bytes: tombstone, until, lease });
         self.wakes.wake(key);
         Verdict::Stored
     }
@@ -200,7 +215,7 @@ impl MemoryTier {
         let Some(kept) = entries.get_mut(key) else { return false };
         let end = now + lease;
         match &mut kept.lease {
-            Some(held) if held.token == *token => held.until = end,
+            Some(held) if held.token == *token && held.until.is_some() => held.until = Some(end),
             _ => return false,
         }
         kept.until = kept.until.max(end);

@@ -4,6 +4,8 @@
 mod contract;
 mod l1;
 mod memory;
+#[cfg(test)]
+mod model;
 mod redis;
 mod wakes;
 
