@@ -138,7 +138,8 @@ impl TierError {
 /// - `acquire` grants a key's lease to one holder at a time, until it fills, releases, or lets
 ///   it expire, or until an invalidation or a publication clears it;
 /// - `renew` prolongs a lease that is held, and never brings one back that was lost;
-/// - `fill` needs the lease, or a tombstone that is not newer than what is filled;
+/// - `fill` needs its own lease, or to be the last holder of the one that the tombstone in its
+///   place ended, which is not newer than what is filled;
 /// - `publish` needs something older to replace, and leaves a tombstone where nothing is;
 /// - `invalidate` leaves a tombstone unless a value of that version or a newer one is there;
 /// - nothing ever puts an older version in the place of a newer one;
