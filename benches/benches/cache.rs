@@ -37,6 +37,13 @@ async fn load(value: Bytes) -> Result<Loaded<Bytes>, std::io::Error> {
     Ok(Loaded::found(Version::new(1, 1), value))
 }
 
+/// A page as hitbox has it: a function whose result is kept, encoded.
+#[hitbox_fn::cached]
+async fn page_by_hitbox(key: u64) -> String {
+    let _ = key;
+    "x".repeat(3_300)
+}
+
 /// Asks for one key after the other.
 fn keys() -> impl FnMut() -> u64 {
     let mut next = 0;
@@ -117,6 +124,20 @@ fn l1_hit(criterion: &mut Criterion) {
             let key = next();
             let timed = &timed;
             async move { black_box(timed.lock().await.cache_get(&key).cloned()) }
+        });
+    });
+    let hitbox = hitbox_fn::Cache::builder()
+        .backend(hitbox_moka::MokaBackend::builder().max_bytes(64 << 20).build())
+        .policy(hitbox::policy::PolicyConfig::builder().ttl(TTL).build())
+        .build();
+    for key in 0..KEYS {
+        runtime.block_on(async { page_by_hitbox(key).cache(&hitbox).await });
+    }
+    group.bench_function("hitbox", |b| {
+        let mut next = keys();
+        b.to_async(&runtime).iter(|| {
+            let (key, hitbox) = (next(), &hitbox);
+            async move { black_box(page_by_hitbox(key).cache(hitbox).await) }
         });
     });
     group.finish();

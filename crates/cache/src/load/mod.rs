@@ -3,7 +3,16 @@
 mod flights;
 mod limit;
 mod refresh;
+#[cfg(test)]
+mod shuttled;
 mod source;
+#[cfg(test)]
+mod tests;
+
+/// The locks of the flights.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
 
 pub(crate) use self::flights::{Flights, Joined, Passenger, Takeoff};
 pub use self::limit::{LoadLimit, Overloaded};

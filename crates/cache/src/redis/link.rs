@@ -69,7 +69,7 @@ impl Link {
             client: options.client()?,
             options,
             pool: ArcSwapOption::empty(),
-            shards: ArcSwap::from_pointee(Shards::unknown(pause)),
+            shards: ArcSwap::from_pointee(Shards::unknown()),
             timeouts: AtomicU32::new(0),
             rebuild: Notify::new(),
             round_trips: AtomicU64::new(0),
@@ -97,7 +97,7 @@ impl Link {
             return Err(TierError::Open);
         };
         let breaker = Arc::clone(shared.shards.load().breaker(key));
-        if !breaker.lets_through() {
+        if breaker.is_open() {
             return Err(TierError::Open);
         }
         shared.round_trips.fetch_add(1, Ordering::Relaxed);
@@ -105,9 +105,7 @@ impl Link {
         let answer = timeout(deadline, async { command(share(&pool).await?).await }).await;
         match answer {
             Ok(Ok(value)) => {
-                if breaker.succeeded() {
-                    tracing::info!("redis answers again");
-                }
+                breaker.succeeded();
                 Ok(value)
             }
             Ok(Err(error)) => Err(shared.failed(&breaker, error)),
@@ -180,37 +178,43 @@ impl Shared {
     }
 
     /// Builds new connections, puts them in the place of the old ones, and learns the shards.
+    ///
+    /// What may not be answered is asked on a connection that no request shares: while the
+    /// client tries to reach a node again, nothing else gets through on that connection.
     async fn rebuild(&self) -> Result<(), TierError> {
         let limit = self.options.connect_timeout * CONNECTS_PER_REBUILD;
         let built = timeout(limit, async {
-            let pool = connect(self.client.clone(), self.options.connections).await?;
-            let connection = share(&pool).await?;
-            let ranges = slot_ranges(connection.clone()).await?;
-            RedisResult::Ok((pool, connection, ranges))
+            let (pool, scout) = tokio::try_join!(
+                connect(self.client.clone(), self.options.connections),
+                connect(self.client.clone(), 1),
+            )?;
+            let scout = share(&scout).await?;
+            let ranges = slot_ranges(scout.clone()).await?;
+            RedisResult::Ok((pool, scout, ranges))
         });
-        let (pool, connection, ranges) =
-            built.await.map_err(|_elapsed| TierError::Timeout(limit))??;
+        let (pool, scout, ranges) = built.await.map_err(|_elapsed| TierError::Timeout(limit))??;
         let before = self.shards.load_full();
-        let shards = Shards::of(&ranges, &before, self.options.probe_interval);
+        let shards = Shards::of(&ranges, &before);
         if !before.any_closed() && shards.any_closed() {
             tracing::info!("connected to redis");
         }
         self.pool.store(Some(Arc::new(pool)));
         self.shards.store(Arc::new(shards));
         self.timeouts.store(0, Ordering::Release);
-        self.probe(connection).await;
+        self.probe(scout).await;
         Ok(())
     }
 
     /// Asks every shard that is not being asked whether it answers again.
-    async fn probe(&self, connection: ClusterConnection) {
+    async fn probe(&self, scout: ClusterConnection) {
         let open = self.shards.load().open();
         let probes = open.into_iter().map(async |(key, breaker)| {
-            let mut connection = connection.clone();
+            let mut scout = scout.clone();
             let mut command = redis::cmd("GET");
-            let answer = command.arg(key).query_async::<redis::Value>(&mut connection);
-            if let Ok(Ok(_)) = timeout(self.options.response_timeout, answer).await {
-                breaker.succeeded();
+            let answer = command.arg(key).query_async::<redis::Value>(&mut scout);
+            let answered = timeout(self.options.response_timeout, answer).await;
+            if matches!(answered, Ok(Ok(_))) && breaker.close() {
+                tracing::info!("a redis shard answers again");
             }
         });
         join_all(probes).await;

@@ -1,7 +1,6 @@
 //! Which shard a key is on, and whether that shard is being asked.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::{FromRedisValue, ParsingError, Value};
 
@@ -54,15 +53,15 @@ impl FromRedisValue for SlotRange {
 
 impl Shards {
     /// One shard that has never answered: before the cluster was asked.
-    pub(crate) fn unknown(probe_interval: Duration) -> Self {
-        let breaker = Arc::new(Breaker::open(probe_interval));
+    pub(crate) fn unknown() -> Self {
+        let breaker = Arc::new(Breaker::open());
         let shards = vec![Shard { primary: String::new(), breaker }];
         Self { slots: Box::new([0; SLOTS]), shards }
     }
 
     /// The shards of `ranges`. A shard whose primary was known keeps its breaker; another
     /// primary begins with a closed one.
-    pub(crate) fn of(ranges: &[SlotRange], before: &Self, probe_interval: Duration) -> Self {
+    pub(crate) fn of(ranges: &[SlotRange], before: &Self) -> Self {
         let mut slots = Box::new([0; SLOTS]);
         let mut shards: Vec<Shard> = Vec::new();
         for range in ranges {
@@ -70,7 +69,7 @@ impl Shards {
             let index = known.unwrap_or_else(|| {
                 let same = before.shards.iter().find(|shard| shard.primary == range.primary);
                 let breaker = same.map_or_else(
-                    || Arc::new(Breaker::closed(probe_interval)),
+                    || Arc::new(Breaker::closed()),
                     |shard| Arc::clone(&shard.breaker),
                 );
                 shards.push(Shard { primary: range.primary.clone(), breaker });
@@ -81,7 +80,7 @@ impl Shards {
             }
         }
         if shards.is_empty() {
-            return Self::unknown(probe_interval);
+            return Self::unknown();
         }
         Self { slots, shards }
     }
@@ -131,8 +130,6 @@ fn slot(key: &str) -> usize {
 mod tests {
     use super::*;
 
-    const PROBE: Duration = Duration::from_millis(250);
-
     fn ranges(primaries: [&str; 2]) -> [SlotRange; 2] {
         let [low, high] = primaries.map(str::to_owned);
         [
@@ -153,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_dead_shard_costs_its_own_keys_until_another_primary_has_them() {
-        let unknown = Shards::unknown(PROBE);
+        let unknown = Shards::unknown();
         assert!(!unknown.any_closed());
-        let shards = Shards::of(&ranges(["one", "two"]), &unknown, PROBE);
+        let shards = Shards::of(&ranges(["one", "two"]), &unknown);
         // Slots 15495 and 3300.
         let (high, low) = ("{a}", "{b}");
         while !shards.breaker(high).failed() {}
@@ -163,10 +160,10 @@ mod tests {
         let open = shards.open();
         assert_eq!(open.len(), 1);
         assert!(slot(&open[0].0) >= 8_192);
-        let same = Shards::of(&ranges(["one", "two"]), &shards, PROBE);
+        let same = Shards::of(&ranges(["one", "two"]), &shards);
         assert!(same.breaker(high).is_open());
-        let promoted = Shards::of(&ranges(["one", "three"]), &same, PROBE);
+        let promoted = Shards::of(&ranges(["one", "three"]), &same);
         assert!(!promoted.breaker(high).is_open());
-        assert!(!Shards::of(&[], &promoted, PROBE).any_closed());
+        assert!(!Shards::of(&[], &promoted).any_closed());
     }
 }

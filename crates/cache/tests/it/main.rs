@@ -1,7 +1,13 @@
 //! The cache through its public face: on the in-memory twin, and on a real Redis Cluster
 //! where the servers are installed.
 
+mod allocation;
 mod memory;
 mod outage;
+mod proxy;
 mod reads;
 mod support;
+
+/// Counts what the tests allocate.
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;

@@ -1,15 +1,19 @@
 //! Redis gone, frozen and back: lookups turn into loads in bounded time, never into errors.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder::{Invalidation, L2, Miss, NamespaceOptions, RedisOptions, RedisTier, Tier};
 use larder_stack::{Topology, testing};
 
+use crate::proxy::Proxy;
 use crate::support::{Origin, Process, connect, get, v, within};
 
 /// Far above the overall deadline of a command, far below what a hanging client would take.
 const PROMPT: Duration = Duration::from_secs(2);
+/// Hits are back so soon after a shard answers again, or another node has taken its slots.
+const BACK: Duration = Duration::from_secs(5);
 
 /// Whether `key` is a hit in L2.
 async fn hits(process: &Process, key: &str) -> bool {
@@ -60,43 +64,83 @@ async fn hits_resume_after_the_cluster_was_stopped_and_started() {
     within(Duration::from_secs(20), "hits resume", async || hits(&process, "a").await).await;
 }
 
+/// Cuts one of three shards off, and holds that its keys cost a bounded wait, those of others
+/// nothing, and that all are found again once it is back.
+async fn one_shard_is_gone(process: &Process, cut: impl FnOnce(), mend: impl FnOnce()) {
+    let keys: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    within(PROMPT, "all keys are filled", async || all_hit(process, &keys).await).await;
+
+    cut();
+    let mut found = 0;
+    for key in &keys {
+        let began = Instant::now();
+        let limit = if hits(process, key).await {
+            found += 1;
+            Duration::from_secs(1)
+        } else {
+            PROMPT
+        };
+        assert!(began.elapsed() < limit, "{key}: {:?}", began.elapsed());
+    }
+    assert!(found > 20, "the other shards' keys are still found: {found}");
+    // By now the shard's breaker is open: its keys cost nothing, now and then a probe.
+    let began = Instant::now();
+    let mut again = 0;
+    for key in &keys {
+        again += usize::from(hits(process, key).await);
+    }
+    assert!(began.elapsed() < PROMPT * 2, "{:?}", began.elapsed());
+    assert!(again >= found, "{again} of {found} are still found");
+
+    mend();
+    within(BACK, "all keys are found again", async || all_hit(process, &keys).await).await;
+}
+
+async fn all_hit(process: &Process, keys: &[String]) -> bool {
+    let mut all = true;
+    for key in keys {
+        all &= hits(process, key).await;
+    }
+    all
+}
+
 #[tokio::test]
 async fn a_frozen_primary_costs_its_own_keys_a_bounded_wait_and_others_nothing() {
     if testing::skip_without_servers("a_frozen_primary") {
         return;
     }
-    let mut cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
-    let l2 = connect(cluster.nodes()).await;
+    let cluster = RefCell::new(testing::private_redis_cluster(Topology::ThreeByZero).await);
+    let nodes = cluster.borrow().nodes();
+    let l2 = connect(nodes).await;
     let process = Process::new(&l2, "frozen", NamespaceOptions::default());
-    let keys: Vec<String> = (0..60).map(|n| n.to_string()).collect();
-    for key in &keys {
-        hits(&process, key).await;
-    }
+    let (freeze, thaw) = (|| cluster.borrow_mut().freeze(0), || cluster.borrow_mut().thaw(0));
+    one_shard_is_gone(&process, freeze, thaw).await;
+}
 
-    cluster.freeze(0);
-    let mut found = 0;
-    for key in &keys {
-        let began = Instant::now();
-        found += usize::from(hits(&process, key).await);
-        assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+#[tokio::test]
+async fn a_black_holed_primary_costs_its_own_keys_a_bounded_wait_and_others_nothing() {
+    if testing::skip_without_servers("a_black_holed_primary") {
+        return;
     }
-    assert!(found > 20, "the other shards' keys are still found: {found}");
-    // By now the shard's breaker is open: its keys cost nothing, now and then a probe.
-    let began = Instant::now();
-    for key in &keys {
-        hits(&process, key).await;
+    let cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
+    let nodes = cluster.nodes();
+    let (server, bus) = ports(&nodes[0]).await;
+    let proxy = Proxy::before(server).await;
+    // The others keep talking to it over the bus: nothing but its clients' way is cut.
+    for (setting, port) in [("bus-port", bus), ("port", proxy.port())] {
+        let setting = format!("cluster-announce-{setting}");
+        ask::<()>(&nodes[0], &["CONFIG", "SET", &setting, &port.to_string()]).await;
     }
-    assert!(began.elapsed() < PROMPT * 2, "{:?}", began.elapsed());
-
-    cluster.thaw(0);
-    within(Duration::from_secs(20), "all keys are found again", async || {
-        let mut all = true;
-        for key in &keys {
-            all &= hits(&process, key).await;
-        }
-        all
-    })
-    .await;
+    let announced = format!("127.0.0.1:{}@", proxy.port());
+    for node in &nodes[1..] {
+        within(Duration::from_secs(20), "the others know the proxy", async || {
+            ask::<String>(node, &["CLUSTER", "NODES"]).await.contains(&announced)
+        })
+        .await;
+    }
+    let l2 = connect(nodes[1..].to_vec()).await;
+    let process = Process::new(&l2, "swallowed", NamespaceOptions::default());
+    one_shard_is_gone(&process, || proxy.swallow(), || proxy.pass()).await;
 }
 
 #[tokio::test]
@@ -108,17 +152,55 @@ async fn a_killed_or_frozen_primary_is_replaced_and_its_keys_are_found_again() {
     let l2 = connect(cluster.nodes()).await;
     let process = Process::new(&l2, "failover", NamespaceOptions::default());
     let keys: Vec<String> = (0..60).map(|n| n.to_string()).collect();
-    let all_hit = async || {
-        let mut all = true;
-        for key in &keys {
-            all &= hits(&process, key).await;
+    within(Duration::from_secs(10), "all keys are filled", async || all_hit(&process, &keys).await)
+        .await;
+    // Asked of a primary that stays.
+    let witness = cluster.nodes()[2].clone();
+    for gone in 0..2 {
+        if gone == 0 {
+            cluster.freeze(gone);
+        } else {
+            cluster.kill(gone);
         }
-        all
-    };
-    within(Duration::from_secs(10), "all keys are filled", all_hit).await;
-    cluster.freeze(0);
-    within(Duration::from_secs(30), "another node took the frozen one's slots", all_hit).await;
-    cluster.kill(1);
-    within(Duration::from_secs(30), "another node took the killed one's slots", all_hit).await;
+        within(Duration::from_secs(30), "another node takes its slots", async || {
+            served_slots(&witness).await == 16_384
+        })
+        .await;
+        within(BACK, "its keys are found again", async || all_hit(&process, &keys).await).await;
+    }
     cluster.thaw(0);
+}
+
+/// The answer of one node to one command.
+async fn ask<T: redis::FromRedisValue>(node: &str, command: &[&str]) -> T {
+    let client = redis::Client::open(node).expect("a node's URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("the node answers");
+    let mut words = redis::cmd(command[0]);
+    words.arg(&command[1..]).query_async(&mut connection).await.expect("the node answers")
+}
+
+/// Of the node itself: the port of its clients, and that of the cluster's bus.
+async fn ports(node: &str) -> (u16, u16) {
+    let nodes: String = ask(node, &["CLUSTER", "NODES"]).await;
+    let itself = nodes.lines().find(|line| line.contains("myself")).expect("it knows itself");
+    let address = itself.split(' ').nth(1).expect("it has an address");
+    let (clients, rest) = address.split_once('@').expect("it has a bus");
+    let (_host, clients) = clients.rsplit_once(':').expect("it has a port");
+    let bus = rest.split(',').next().expect("it has a port");
+    (clients.parse().expect("a port"), bus.parse().expect("a port"))
+}
+
+/// Slots whose primary `node` takes for alive.
+async fn served_slots(node: &str) -> u32 {
+    let nodes: String = ask(node, &["CLUSTER", "NODES"]).await;
+    let alive = nodes.lines().filter(|line| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        flags.contains("master") && !flags.contains("fail")
+    });
+    let ranges = alive.flat_map(|line| line.split(' ').skip(8));
+    let count = |range: &str| -> Option<u32> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<u32>().ok()? - first.parse::<u32>().ok()? + 1)
+    };
+    ranges.filter_map(count).sum()
 }

@@ -1,0 +1,42 @@
+//! What a hit in this process allocates: nothing.
+
+use std::time::Duration;
+
+use larder::{L1Options, NamespaceOptions, Tier};
+use stats_alloc::Region;
+
+use crate::ALLOCATOR;
+use crate::support::{Origin, alone, get, never, v};
+
+const HITS: usize = 1_001;
+
+#[tokio::test]
+async fn an_l1_hit_allocates_nothing() {
+    let hour = Duration::from_secs(3_600);
+    let process = alone(NamespaceOptions {
+        ttl: Some(hour),
+        refresh_beta: 1.0,
+        l1: Some(L1Options { ttl: hour, ..L1Options::default() }),
+        ..NamespaceOptions::default()
+    });
+    let key = "a".to_owned();
+    get(&process, &key, &Origin::default()).await.expect("the origin answers");
+
+    let mut allocations = Vec::with_capacity(HITS);
+    for _ in 0..HITS {
+        let region = Region::new(ALLOCATOR);
+        let lookup = process.get_with(&key, never).await;
+        allocations.push(region.change().allocations);
+        assert_eq!(lookup.expect("a hit").tier, Tier::L1);
+    }
+    // Other tests may run beside this one: they are counted in a few of the hits, not in half.
+    allocations.sort_unstable();
+    assert_eq!(allocations[HITS / 2], 0);
+
+    // That the counter counts: a load does allocate.
+    process.invalidate(&key, v(1)).await;
+    let (region, origin) = (Region::new(ALLOCATOR), Origin::default());
+    origin.write();
+    get(&process, &key, &origin).await.expect("the origin answers");
+    assert!(region.change().allocations > 0);
+}
