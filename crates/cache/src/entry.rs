@@ -4,17 +4,18 @@
 //! | --- | --- | --- |
 //! | 0 | format | `2` |
 //! | 1 | state | `v` value, `n` negative, `t` tombstone, `l` lease only |
-//! | 2 | codec | see [`Codec`] |
+//! | 2 | codec | see [`Codec`]; upper case: tags come before the payload |
 //! | 3 | compression | `0` none, `4` LZ4 block |
 //! | 4..28 | version | fixed-width hexadecimal |
 //! | 28..36 | schema fingerprint | hexadecimal |
 //! | 36..44 | load cost | microseconds, hexadecimal |
-//! | 44..52 | CRC-32 of the payload as stored | hexadecimal |
+//! | 44..52 | CRC-32 of tags and payload as stored | hexadecimal |
 //! | 52..60 | life at the fill | milliseconds, hexadecimal |
 //! | 60..68 | of which the last part is stale | milliseconds, hexadecimal |
 //! | 68 | lease | `0` none, `L` held, `W` held and somebody waits |
 //! | 69..97 | only with a lease: token (16), deadline in Redis's time (12; zero: ended by an invalidation) | hexadecimal |
-//! | 69.. or 97.. | payload | |
+//! | 69.. or 97.. | tags, where there are any: their number (4), and of each its version (24), the length of its name (4), its name | hexadecimal, UTF-8 |
+//! | after that | payload | |
 //!
 //! The first 28 bytes are the same in every format: scripts of one release compare the
 //! versions of entries that another release wrote. Hard expiry is Redis's own (`PX`); an
@@ -26,6 +27,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::codec::{Codec, Compression};
+use crate::tag::{Tag, Tags};
 use crate::version::Version;
 
 /// The envelope format that this release writes.
@@ -69,6 +71,7 @@ pub(crate) struct StoredValue {
     pub(crate) life: Duration,
     /// The last part of its life, in which it is stale.
     pub(crate) stale: Duration,
+    pub(crate) tags: Tags,
     pub(crate) payload: Bytes,
 }
 
@@ -86,17 +89,23 @@ impl Entry {
         match self {
             Self::Value(value) => {
                 let state = if value.negative { b'n' } else { b'v' };
-                let tags = [FORMAT, state, value.codec.tag(), value.compression.tag()];
-                let mut out = BytesMut::with_capacity(HEADER + value.payload.len());
+                let mut codec = value.codec.tag();
+                let mut body = value.payload.clone();
+                if let Some(tags) = &value.tags {
+                    codec = codec.to_ascii_uppercase();
+                    body = with_tags(tags, &value.payload);
+                }
+                let marks = [FORMAT, state, codec, value.compression.tag()];
+                let mut out = BytesMut::with_capacity(HEADER + body.len());
                 let fields = [
                     value.fingerprint,
                     clamp(value.load_cost.as_micros()),
-                    crc32fast::hash(&value.payload),
+                    crc32fast::hash(&body),
                     clamp(value.life.as_millis()),
                     clamp(value.stale.as_millis()),
                 ];
-                head(&mut out, tags, value.version, fields);
-                out.put_slice(&value.payload);
+                head(&mut out, marks, value.version, fields);
+                out.put_slice(&body);
                 out.freeze()
             }
             Self::Tombstone(version) => bare(b't', *version),
@@ -129,20 +138,22 @@ impl Entry {
             b'n' => true,
             _ => return Err(Unreadable::Format),
         };
-        let payload = bytes.slice(start..);
+        let mut payload = bytes.slice(start..);
         if hex(&bytes[44..52])? != crc32fast::hash(&payload) {
             return Err(Unreadable::Corrupt);
         }
+        let tags = bytes[2].is_ascii_uppercase().then(|| take_tags(&mut payload)).transpose()?;
         let millis = |at: usize| Ok(Duration::from_millis(hex(&bytes[at..at + 8])?.into()));
         Ok(Self::Value(StoredValue {
             version,
             negative,
-            codec: Codec::from_tag(bytes[2]).ok_or(Unreadable::Format)?,
+            codec: Codec::from_tag(bytes[2].to_ascii_lowercase()).ok_or(Unreadable::Format)?,
             compression: Compression::from_tag(bytes[3]).ok_or(Unreadable::Format)?,
             fingerprint: hex(&bytes[28..36])?,
             load_cost: Duration::from_micros(hex(&bytes[36..44])?.into()),
             life: millis(52)?,
             stale: millis(60)?,
+            tags,
             payload,
         }))
     }
@@ -154,8 +165,44 @@ fn bare(state: u8, version: Version) -> Bytes {
     out.freeze()
 }
 
-fn head(out: &mut BytesMut, tags: [u8; 4], version: Version, fields: [u32; 5]) {
-    out.put_slice(&tags);
+/// Tags and payload. The tags must be such as [`fits`] accepts.
+fn with_tags(tags: &[Tag], payload: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(payload.len() + 64 * tags.len());
+    out.put_slice(format!("{:04x}", tags.len()).as_bytes());
+    for tag in tags {
+        out.put_slice(tag.version.to_fixed().as_bytes());
+        out.put_slice(format!("{:04x}", tag.name.len()).as_bytes());
+        out.put_slice(tag.name.as_bytes());
+    }
+    out.put_slice(payload);
+    out.freeze()
+}
+
+/// Whether the envelope can hold `tags`: fewer than 65,536, with names of fewer bytes than that.
+pub(crate) fn fits(tags: &Tags) -> bool {
+    let most = usize::from(u16::MAX);
+    tags.as_deref()
+        .is_none_or(|tags| tags.len() <= most && tags.iter().all(|tag| tag.name.len() <= most))
+}
+
+fn take_tags(body: &mut Bytes) -> Result<std::sync::Arc<[Tag]>, Unreadable> {
+    let mut take = |count: usize| {
+        if body.len() < count { Err(Unreadable::Corrupt) } else { Ok(body.split_to(count)) }
+    };
+    let number = hex(&take(4)?)?;
+    (0..number)
+        .map(|_| {
+            let version = Version::from_fixed(&take(Version::WIDTH)?).ok_or(Unreadable::Corrupt)?;
+            let length = hex(&take(4)?)? as usize;
+            let name = take(length)?;
+            let name = std::str::from_utf8(&name).map_err(|_| Unreadable::Corrupt)?;
+            Ok(Tag::new(name, version))
+        })
+        .collect()
+}
+
+fn head(out: &mut BytesMut, marks: [u8; 4], version: Version, fields: [u32; 5]) {
+    out.put_slice(&marks);
     out.put_slice(version.to_fixed().as_bytes());
     for field in fields {
         for shift in (0..8).rev() {
@@ -190,6 +237,7 @@ mod tests {
             load_cost: Duration::from_micros(7_000),
             life: Duration::from_secs(90),
             stale: Duration::from_secs(30),
+            tags: None,
             payload: Bytes::from_static(payload),
         }
     }
@@ -197,11 +245,14 @@ mod tests {
     #[test]
     fn an_entry_survives_the_envelope() {
         let negative = StoredValue { negative: true, ..value(b"") };
+        let tags = ["lamps", "", "ü:{}"].map(|name| Tag::new(name, Version::new(1, 7)));
+        let tagged = StoredValue { tags: Some(tags.into()), ..value(b"{}") };
         let version = Version::new(1, 9);
         for entry in [
             Entry::Value(value(b"{}")),
             Entry::Value(value(b"")),
             Entry::Value(negative),
+            Entry::Value(tagged),
             Entry::Tombstone(version),
             Entry::Lease(version),
         ] {

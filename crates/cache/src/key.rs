@@ -6,7 +6,8 @@ use std::fmt::{self, Display, Write};
 ///
 /// A key is `<environment>:{<namespace>:<key>}`. The braces make the namespace and key the
 /// cluster's hash tag, so an entry lives in one slot whatever the environment. `%`, `:`, `{`
-/// and `}` inside a part are percent-encoded: no two keys share a spelling.
+/// and `}` inside a part are percent-encoded: no two keys share a spelling. A tag's barrier is
+/// `<environment>:{<namespace>:tag:<name>}`, which no key is, for it has a colon more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeySpace {
     prefix: String,
@@ -25,8 +26,18 @@ impl KeySpace {
     }
 
     pub(crate) fn key(&self, key: &impl Display) -> String {
+        self.spell("", key)
+    }
+
+    /// The key of the barrier of the tag `name`.
+    pub(crate) fn tag(&self, name: &str) -> String {
+        self.spell("tag:", name)
+    }
+
+    fn spell(&self, kind: &str, key: &(impl Display + ?Sized)) -> String {
         let mut text = String::with_capacity(self.prefix.len() + 24);
         text.push_str(&self.prefix);
+        text.push_str(kind);
         escape(&mut text, key);
         text.push('}');
         text
@@ -69,6 +80,7 @@ mod tests {
         ) {
             let key = |(e, n, k): &(String, String, String)| KeySpace::new(e, n).key(k);
             prop_assert_eq!(a == b, key(&a) == key(&b));
+            prop_assert_ne!(KeySpace::new(&a.0, &a.1).tag(&a.2), key(&b));
         }
     }
 }

@@ -8,6 +8,7 @@ mod load;
 mod lookup;
 mod options;
 mod redis;
+mod tag;
 mod telemetry;
 mod tier;
 mod version;
@@ -23,6 +24,7 @@ pub use options::{
     CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
 };
 pub use redis::{RedisOptions, RedisOptionsError};
+pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::load::Overloaded;
+use crate::tag::{Tag, Tags};
 use crate::version::Version;
 
 /// Where a value was found.
@@ -72,6 +73,7 @@ pub struct Loaded<V> {
     pub(crate) value: Option<V>,
     pub(crate) version: Version,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) tags: Tags,
 }
 
 /// Why there is no answer.
@@ -132,7 +134,7 @@ pub struct Inspection {
 }
 
 /// What one tier holds of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// What it is.
     pub state: State,
@@ -146,6 +148,8 @@ pub struct Held {
     pub freshness: Freshness,
     /// Whether somebody holds a lease on it.
     pub leased: bool,
+    /// Its tags, in the versions in which they were read.
+    pub tags: Vec<Tag>,
 }
 
 /// What an entry is.
@@ -193,19 +197,28 @@ impl<V> Loaded<V> {
     /// The origin has `value` in `version`.
     #[must_use]
     pub const fn found(version: Version, value: V) -> Self {
-        Self { value: Some(value), version, ttl: None }
+        Self { value: Some(value), version, ttl: None, tags: None }
     }
 
     /// The origin has no such value, which is also the state of things in `version`.
     #[must_use]
     pub const fn absent(version: Version) -> Self {
-        Self { value: None, version, ttl: None }
+        Self { value: None, version, ttl: None, tags: None }
     }
 
     /// Its version and value.
     #[must_use]
     pub fn into_parts(self) -> (Version, Option<V>) {
         (self.version, self.value)
+    }
+
+    /// What it depends on besides its key, each in the version of the same snapshot:
+    /// [`invalidate_tag`](crate::Cache::invalidate_tag) with a newer one makes it old.
+    #[must_use]
+    pub fn with_tags(mut self, tags: impl IntoIterator<Item = Tag>) -> Self {
+        let tags: Arc<[Tag]> = tags.into_iter().collect();
+        self.tags = (!tags.is_empty()).then_some(tags);
+        self
     }
 
     /// For this value in place of the namespace's TTL; zero: it is not stored.

@@ -1,8 +1,10 @@
 //! What the tiers have.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -12,8 +14,9 @@ use crate::codec::CacheValue;
 use crate::entry::{Entry, StoredValue, Unreadable};
 use crate::load::is_due;
 use crate::lookup::{Freshness, Lookup, Miss, Tier};
+use crate::tag::Tag;
 use crate::telemetry::TierCounters;
-use crate::tier::{Enough, Kept, Place, Stored};
+use crate::tier::{Enough, Kept, L2, Place, Stored};
 use crate::version::Version;
 
 /// A value that was loaded since one was seen lives longer than that one by more than this.
@@ -43,7 +46,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             let now = Instant::now();
             let floor = self.floor();
             let view = |kept: &Kept<V>| {
-                let usable = kept.version >= at_least && kept.version.epoch >= floor;
+                let usable = kept.version >= at_least
+                    && kept.version.epoch >= floor
+                    && self.barriers.let_pass(&kept.tags);
                 usable.then(|| (sight(kept, now, Tier::L1), self.due(kept, now)))
             };
             match l1.get(key, now, view).flatten() {
@@ -60,7 +65,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let missed = self.find_in_l2(key, at_least).await;
         match (missed, stale) {
             // An older process-wide copy may stand in, unless it was invalidated meanwhile.
-            (Found::Miss(course), Some(stale)) if stale.version >= course.at_least => {
+            (Found::Miss(course), Some(stale))
+                if stale.version >= course.at_least && course.miss != Miss::Invalidated =>
+            {
                 Found::Stale(stale, course)
             }
             (found, _) => found,
@@ -83,7 +90,10 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let redis_key = self.keys.key(key);
         let read = l2.read(&redis_key, self.options.ttl.is_some());
         let read = match read.instrument(span.clone()).await {
-            Ok(Some(stored)) => self.interpret(&stored, at_least),
+            Ok(Some(stored)) => match self.interpret(&stored, at_least) {
+                Ok(sighted) => self.past_barriers(l2, sighted, at_least).await,
+                Err(miss) => Err(miss),
+            },
             Ok(None) => Err((Miss::Absent, at_least)),
             Err(error) => Err((Miss::Unavailable(error.reason()), at_least)),
         };
@@ -146,8 +156,46 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             fresh_until: end.map(|end| end - value.stale.min(end - now)),
             until: end.unwrap_or_else(|| now + value.life),
             age: stored.remaining.map(|left| value.life.saturating_sub(left)),
+            tags: value.tags,
         };
         Ok(Sighted { lookup: sight(&kept, now, Tier::L2), kept })
+    }
+
+    /// `sighted`, unless a tag of it is newer by now: the barriers in L2 are asked, in one round
+    /// trip for all.
+    ///
+    /// A barrier that is not there was evicted or lost: what it kept back cannot be told from
+    /// what it did not, and is no answer.
+    pub(super) async fn past_barriers(
+        &self,
+        l2: &L2,
+        sighted: Sighted<V>,
+        at_least: Version,
+    ) -> Result<Sighted<V>, (Miss, Version)> {
+        let Some(tags) = &sighted.kept.tags else { return Ok(sighted) };
+        let barriers =
+            join_all(tags.iter().map(async |tag| l2.read(&self.keys.tag(&tag.name), false).await));
+        let mut stands = true;
+        for (tag, barrier) in tags.iter().zip(barriers.await) {
+            let barrier = barrier.map_err(|error| (Miss::Unavailable(error.reason()), at_least))?;
+            match barrier.map(|stored| Entry::decode(&stored.bytes)) {
+                Some(Ok(Entry::Tombstone(newest))) => {
+                    self.raise_barrier(&tag.name, newest);
+                    stands &= newest <= tag.version;
+                }
+                _ => stands = false,
+            }
+        }
+        if stands { Ok(sighted) } else { Err((Miss::Invalidated, at_least)) }
+    }
+
+    /// From now on nothing is served from here whose tag `name` is older than `version`.
+    pub(super) fn raise_barrier(&self, name: &Arc<str>, version: Version) {
+        self.barriers.raise(name, version, || {
+            if let Some(l1) = &self.l1 {
+                l1.clear();
+            }
+        });
     }
 
     /// `None` as the error: written under another schema.
@@ -183,7 +231,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let Some(ttl) = self.options.ttl.filter(|_| self.options.sliding) else { return };
         let (Some(fresh_until), Some(l2)) = (kept.fresh_until, &self.l2) else { return };
         if kept.value.is_some() && fresh_until - kept.since < ttl / 2 {
-            let (l2, key) = (std::sync::Arc::clone(l2), redis_key.to_owned());
+            let (l2, key) = (Arc::clone(l2), redis_key.to_owned());
             let life = ttl.saturating_add(self.options.stale_for);
             tokio::spawn(async move {
                 if let Err(error) = l2.prolong(&key, life).await {
@@ -204,7 +252,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             return;
         };
         kept.until = kept.until.min(kept.since + options.ttl);
-        kept.size += size_of::<K>();
+        let tags = kept.tags.iter().flat_map(|tags| tags.iter());
+        kept.size +=
+            size_of::<K>() + tags.map(|tag| size_of::<Tag>() + tag.name.len()).sum::<usize>();
         l1.admit(key.clone(), place, kept);
     }
 }

@@ -6,14 +6,17 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{CacheKey, Inner, Outcome};
 use crate::codec::{CacheValue, Compression};
-use crate::entry::{Entry, StoredValue};
+use crate::entry::{Entry, StoredValue, fits};
 use crate::lookup::{Freshness, GetError, LoadError, Loaded, Lookup, Miss, Tier};
-use crate::tier::{Acquire, Acquired, Enough, Kept, L2, Place, Store, Token, Verdict};
+use crate::options::UNBOUNDED_TTL;
+use crate::tag::Tags;
+use crate::tier::{Acquire, Acquired, Enough, Kept, L2, Place, Store, TierError, Token, Verdict};
 use crate::version::Version;
 
 /// A load, not yet begun.
@@ -25,6 +28,10 @@ pub(super) type Job<V> =
 const FIRST_POLL: Duration = Duration::from_millis(50);
 /// … and at most.
 const LAST_POLL: Duration = Duration::from_millis(400);
+
+/// A barrier outlives every entry: it is set before the fill, and no entry lives longer than
+/// the shortest of these.
+const BARRIER_LIFE: Duration = UNBOUNDED_TTL.saturating_mul(2);
 
 /// Why a load is wanted, and what would make it needless.
 #[derive(Clone, Copy, Debug)]
@@ -89,15 +96,19 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             let woken = listener.woken();
             match l2.acquire(&self.wish(redis_key, &token, course.enough)).await {
                 Ok(Acquired::Granted) => return Ok(Leased::Held(token)),
-                Ok(Acquired::Hit(stored)) => match self.interpret(&stored, course.at_least) {
-                    Ok(sighted) => {
+                Ok(Acquired::Hit(stored)) => {
+                    let sighted = match self.interpret(&stored, course.at_least) {
+                        Ok(sighted) => self.past_barriers(l2, sighted, course.at_least).await,
+                        Err(miss) => Err(miss),
+                    };
+                    if let Ok(sighted) = sighted {
                         let lookup = sighted.lookup.clone();
                         self.admit(key, place, sighted.kept);
                         return Ok(Leased::Needless(lookup));
                     }
                     // It is there, but of no use.
-                    Err(_) => course.enough = Enough::Nothing,
-                },
+                    course.enough = Enough::Nothing;
+                }
                 Ok(Acquired::Wait(rest)) => {
                     if began.elapsed() > patience {
                         return Err(self.limit.overloaded().into());
@@ -105,6 +116,10 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                     self.counters.coalesced_cluster.up();
                     let _woken = timeout(rest.min(poll), woken).await;
                     poll = (poll * 2).min(LAST_POLL);
+                    if course.enough == Enough::Nothing {
+                        // What could not be used is being replaced.
+                        course.enough = Enough::Fresh;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(namespace = %self.namespace, %error, "loading without a lease");
@@ -175,7 +190,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         token: Option<Token>,
         (loaded, cost): (Loaded<V>, Duration),
     ) -> Lookup<V> {
-        let Loaded { value, version, ttl } = loaded;
+        let Loaded { value, version, ttl, tags } = loaded;
         self.raise_floor(version.epoch);
         let (life, stale) = self.life(ttl, value.is_none());
         let mut stored = false;
@@ -184,7 +199,8 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         } else {
             let verdict = match token {
                 Some(token) => {
-                    self.store(redis_key, &token, version, &value, cost, (life, stale)).await
+                    self.store(redis_key, &token, version, (&value, &tags), cost, (life, stale))
+                        .await
                 }
                 None => None,
             };
@@ -201,6 +217,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                     fresh_until: Some(now + life - stale),
                     until: now + life,
                     age: Some(Duration::ZERO),
+                    tags,
                 };
                 self.admit(key, place, kept);
                 stored = true;
@@ -224,12 +241,14 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         redis_key: &str,
         token: &Token,
         version: Version,
-        value: &Option<V>,
+        (value, tags): (&Option<V>, &Tags),
         cost: Duration,
         life: (Duration, Duration),
     ) -> Option<Verdict> {
         let l2 = self.l2.as_ref()?;
-        let Some(entry) = self.envelope(version, value.as_ref(), cost, life) else {
+        let entry = self.envelope(version, (value.as_ref(), tags), cost, life);
+        let guarded = self.set_barriers(l2, tags).await;
+        let (Some(entry), Ok(())) = (entry, guarded) else {
             self.give_back(redis_key, Some(token.clone())).await;
             return None;
         };
@@ -248,14 +267,37 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
     }
 
+    /// Sees to it that each of `tags` has a barrier in L2, in its version or a newer one.
+    pub(super) async fn set_barriers(&self, l2: &L2, tags: &Tags) -> Result<(), TierError> {
+        let Some(tags) = tags else { return Ok(()) };
+        let set = tags.iter().map(async |tag| self.set_barrier(l2, &tag.name, tag.version).await);
+        try_join_all(set).await.map(drop)
+    }
+
+    /// Raises the barrier of a tag in L2, where it outlives every value that it is about.
+    pub(super) async fn set_barrier(
+        &self,
+        l2: &L2,
+        name: &str,
+        version: Version,
+    ) -> Result<(), TierError> {
+        let barrier = Entry::Tombstone(version).encode();
+        let key = self.keys.tag(name);
+        l2.invalidate(&key, barrier, version, BARRIER_LIFE).await.map(drop)
+    }
+
     /// The envelope of a value, or of its absence; `None`: it has no encoding.
     pub(super) fn envelope(
         &self,
         version: Version,
-        value: Option<&V>,
+        (value, tags): (Option<&V>, &Tags),
         load_cost: Duration,
         (life, stale): (Duration, Duration),
     ) -> Option<bytes::Bytes> {
+        if !fits(tags) {
+            tracing::error!(namespace = %self.namespace, "a value has too many or too long tags");
+            return None;
+        }
         let payload = match value.map(V::encode).transpose() {
             Ok(payload) => payload.unwrap_or_default(),
             Err(error) => {
@@ -273,6 +315,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             load_cost,
             life,
             stale,
+            tags: tags.clone(),
             payload,
         };
         Some(Entry::Value(stored).encode())

@@ -24,6 +24,7 @@ use crate::key::KeySpace;
 use crate::load::{Flights, Joined, LoadLimit, Overloaded, Source, Takeoff};
 use crate::lookup::{GetError, Loaded, Lookup, Miss};
 use crate::options::{CallOptions, NamespaceOptions, OptionError};
+use crate::tag::Barriers;
 use crate::telemetry::{Counters, Metrics};
 use crate::tier::{Enough, L1, L2};
 use crate::version::Version;
@@ -69,6 +70,7 @@ struct Inner<K: CacheKey, V: CacheValue> {
     failures: Mutex<HashMap<K, Instant>>,
     /// The largest epoch seen: entries of a smaller one are misses.
     floor: AtomicU32,
+    barriers: Barriers,
     source: OnceLock<Box<dyn Source<K, V>>>,
 }
 
@@ -112,6 +114,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             flights: Arc::new(Flights::new()),
             failures: Mutex::default(),
             floor: AtomicU32::new(options.floor_epoch),
+            barriers: Barriers::default(),
             source: OnceLock::new(),
             options,
         });

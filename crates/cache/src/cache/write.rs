@@ -9,7 +9,8 @@ use tracing::Instrument;
 use super::{Cache, CacheKey, Inner};
 use crate::codec::CacheValue;
 use crate::entry::{Entry, is_leased};
-use crate::lookup::{Freshness, Held, Inspection, Invalidation, Publication, State};
+use crate::lookup::{Freshness, Held, Inspection, Invalidation, Loaded, Publication, State};
+use crate::tag::{Tag, Tags};
 use crate::tier::{Kept, Store, Stored, Token, Verdict};
 use crate::version::Version;
 
@@ -46,12 +47,51 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         join_all(changes.iter().map(|(key, version)| self.invalidate(key, *version))).await
     }
 
+    /// Makes every value disappear that has the tag `name` in a version older than `version`,
+    /// and keeps those out that loads already under way will bring.
+    ///
+    /// It costs one command, however many values that are; each is reloaded when it is asked
+    /// for. In another process's L1 such values can live on for as long as `l1.ttl`.
+    pub async fn invalidate_tag(&self, name: &str, version: Version) -> Invalidation {
+        let inner = &self.inner;
+        inner.counters.invalidations.up();
+        let outcome = match &inner.l2 {
+            None => Ok(()),
+            Some(l2) => {
+                let span =
+                    tracing::debug_span!("cache.invalidate", larder.namespace = %inner.namespace);
+                inner.set_barrier(l2, name, version).instrument(span).await
+            }
+        };
+        // After L2, as with a key.
+        inner.raise_barrier(&name.into(), version);
+        // Which keys are concerned is not known: who asks from now on joins no older load.
+        inner.flights.detach_all();
+        match outcome {
+            Ok(()) => Invalidation::Done,
+            Err(error) => {
+                inner.counters.invalidations_lost.up();
+                Invalidation::Unavailable(error.reason())
+            }
+        }
+    }
+
     /// Stores what a write produced: `value` in `version`, or with `None` that the origin has
     /// no such value any more.
     pub async fn put(&self, key: &K, version: Version, value: Option<&V>) -> Publication {
+        let made = match value {
+            Some(value) => Loaded::found(version, value.clone()),
+            None => Loaded::absent(version),
+        };
+        self.publish(key, made).await
+    }
+
+    /// [`put`](Self::put) of a value with tags or a TTL of its own.
+    pub async fn publish(&self, key: &K, made: Loaded<V>) -> Publication {
+        let Loaded { value, version, ttl, tags } = made;
         let inner = &self.inner;
         inner.raise_floor(version.epoch);
-        let life = inner.life(None, value.is_none());
+        let life = inner.life(ttl, value.is_none());
         if life.0.is_zero() {
             return match self.invalidate(key, version).await {
                 Invalidation::Done => Publication::Guarded,
@@ -62,10 +102,15 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             None => Publication::Stored,
             Some(l2) => {
                 let cost = Duration::ZERO;
-                let Some(entry) = inner.envelope(version, value, cost, life) else {
+                let Some(entry) = inner.envelope(version, (value.as_ref(), &tags), cost, life)
+                else {
                     inner.forget(key, version);
                     return Publication::NotEncodable;
                 };
+                if let Err(error) = inner.set_barriers(l2, &tags).await {
+                    inner.forget(key, version);
+                    return Publication::Unavailable(error.reason());
+                }
                 let redis_key = inner.keys.key(key);
                 let token = Token::none();
                 let store = Store { key: &redis_key, entry, version, life: life.0, token: &token };
@@ -85,14 +130,15 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         if publication == Publication::Stored {
             let now = Instant::now();
             let kept = Kept {
-                size: value.map_or(0, V::size),
-                value: value.cloned(),
+                size: value.as_ref().map_or(0, V::size),
+                value,
                 version,
                 load_cost: Duration::ZERO,
                 since: now,
                 fresh_until: Some(now + life.0 - life.1),
                 until: now + life.0,
                 age: Some(Duration::ZERO),
+                tags,
             };
             inner.admit(key, inner.place(key), kept);
         }
@@ -126,6 +172,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 expires_in: kept.until - now,
                 freshness: if fresh { Freshness::Fresh } else { Freshness::Stale },
                 leased: inner.flights.is_flying(key),
+                tags: list(&kept.tags),
             }
         };
         let l1 = inner.l1.as_ref().and_then(|l1| l1.get(key, now, show));
@@ -151,9 +198,11 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
 }
 
 fn held(stored: &Stored) -> Held {
+    let mut tags = Vec::new();
     let (state, version, bytes, stale) = match Entry::decode(&stored.bytes) {
         Ok(Entry::Value(value)) => {
             let state = if value.negative { State::Negative } else { State::Value };
+            tags = list(&value.tags);
             (state, value.version, value.payload.len(), value.stale)
         }
         Ok(Entry::Tombstone(version)) => (State::Tombstone, version, 0, Duration::ZERO),
@@ -169,5 +218,10 @@ fn held(stored: &Stored) -> Held {
         expires_in,
         freshness: if stale { Freshness::Stale } else { Freshness::Fresh },
         leased: is_leased(&stored.bytes),
+        tags,
     }
+}
+
+fn list(tags: &Tags) -> Vec<Tag> {
+    tags.as_deref().unwrap_or_default().to_vec()
 }

@@ -85,6 +85,7 @@ fn value(version: Version, life: Duration, stale: Duration) -> Bytes {
         load_cost: Duration::ZERO,
         life,
         stale,
+        tags: None,
         payload: payload(version),
     };
     Entry::Value(stored).encode()

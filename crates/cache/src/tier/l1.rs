@@ -15,6 +15,7 @@ use foyer_memory::{
 use tokio::time::Instant;
 
 use crate::options::{Eviction, L1Options};
+use crate::tag::Tags;
 use crate::version::Version;
 
 /// Locks of the fences: a key has one by its hash. Two keys that share one only cost each
@@ -25,7 +26,7 @@ const SHARDS: usize = 8;
 /// Bytes that an entry costs besides key and value: the container's record, this entry, and
 /// their parts of its tables. Measured by
 /// `cargo bench -p larder-benches --bench memory`.
-pub(crate) const OVERHEAD: usize = 264;
+pub(crate) const OVERHEAD: usize = 280;
 
 /// The first tier of one namespace.
 pub(crate) struct L1<K, V>
@@ -56,6 +57,7 @@ pub(crate) struct Kept<V> {
     pub(crate) until: Instant,
     /// Its age when it was stored here, where that is known.
     pub(crate) age: Option<Duration>,
+    pub(crate) tags: Tags,
 }
 
 /// The state of a key's fence before a value was read: admission asks that it is unchanged.
@@ -115,7 +117,9 @@ where
         let fence = self.fence(&key).lock().unwrap_or_else(PoisonError::into_inner);
         let newer = |entry: &Kept<V>| {
             entry.version > kept.version
-                || (entry.version == kept.version && entry.until > kept.until)
+                || (entry.version == kept.version
+                    && entry.tags == kept.tags
+                    && entry.until > kept.until)
         };
         if *fence == place.0 && !self.entries.get(&key).is_some_and(|held| newer(held.value())) {
             self.entries.insert(key, kept);
@@ -168,6 +172,7 @@ mod tests {
             fresh_until: None,
             until: since + Duration::from_secs(60),
             age: None,
+            tags: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod outage;
 mod proxy;
 mod reads;
 mod support;
+mod tags;
 
 /// Counts what the tests allocate.
 #[global_allocator]
