@@ -143,7 +143,7 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     let option = |section: &'static str| move |error: String| ConfigError::value(section, error);
     let db = Database::new(&config.database_options())
         .map_err(|error| option("database")(error.to_string()))?;
-    let tier = RedisTier::connect(config.redis_options())
+    let tier = RedisTier::connect(config.redis_options()?)
         .map_err(|error| option("redis")(error.to_string()))?;
     let shared = Shared {
         environment: config.cache.environment.clone(),

@@ -23,7 +23,7 @@ pub use lookup::{
 pub use options::{
     CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
 };
-pub use redis::{RedisOptions, RedisOptionsError};
+pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};

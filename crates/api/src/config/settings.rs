@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
-use larder::{L1Options, NamespaceOptions, RedisOptions, RedisOptionsError, UnknownEviction};
+use larder::{
+    L1Options, NamespaceOptions, RedisOptions, RedisOptionsError, TlsOptions, UnknownEviction,
+};
 use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
@@ -77,8 +79,16 @@ pub struct DatabaseConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// Some nodes of the cluster.
+    /// Some nodes of the cluster: `redis://`, or `rediss://` for TLS.
     pub nodes: Vec<String>,
+    /// A PEM file of the authorities to trust; empty: those of the system.
+    pub ca_file: String,
+    /// PEM files of this client's certificate and key, where the nodes ask for one; or empty.
+    pub cert_file: String,
+    /// See `cert_file`.
+    pub key_file: String,
+    /// Whether nothing is changed in Redis: for an ACL user who may only read.
+    pub read_only: bool,
     /// Connections, each multiplexed.
     pub connections: usize,
     /// How long connecting may take.
@@ -201,6 +211,10 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             nodes: (7_000..7_003).map(|port| format!("redis://127.0.0.1:{port}")).collect(),
+            ca_file: String::new(),
+            cert_file: String::new(),
+            key_file: String::new(),
+            read_only: false,
             connections: 2,
             connect_timeout_ms: 500,
             response_timeout_ms: 100,
@@ -284,16 +298,32 @@ impl Config {
     }
 
     /// How to reach Redis.
-    #[must_use]
-    pub fn redis_options(&self) -> RedisOptions {
+    ///
+    /// # Errors
+    ///
+    /// When a file with a certificate or key cannot be read.
+    pub fn redis_options(&self) -> Result<RedisOptions, ConfigError> {
         let redis = &self.redis;
-        RedisOptions {
+        let read = |key: &str, file: &str| -> Result<Option<Vec<u8>>, ConfigError> {
+            let unreadable = |error| ConfigError::value(key, format!("{file}: {error}"));
+            (!file.is_empty()).then(|| std::fs::read(file).map_err(unreadable)).transpose()
+        };
+        let cert = read("redis.cert_file", &redis.cert_file)?;
+        let key = read("redis.key_file", &redis.key_file)?;
+        if cert.is_some() != key.is_some() {
+            let reason = "goes with redis.key_file: set both, or neither".to_owned();
+            return Err(ConfigError::value("redis.cert_file", reason));
+        }
+        let authorities = read("redis.ca_file", &redis.ca_file)?;
+        Ok(RedisOptions {
+            tls: TlsOptions { authorities, client: cert.zip(key) },
+            read_only: redis.read_only,
             connections: redis.connections,
             connect_timeout: Duration::from_millis(redis.connect_timeout_ms),
             response_timeout: Duration::from_millis(redis.response_timeout_ms),
             overall_timeout: Duration::from_millis(redis.overall_timeout_ms),
             ..RedisOptions::new(redis.nodes.clone())
-        }
+        })
     }
 
     /// How telemetry is set up.
@@ -404,8 +434,11 @@ impl Config {
             DatabaseError::Url(error) => ConfigError::value("database.url", error.to_string()),
             DatabaseError::Option { option, reason } => refused("database", option, reason),
         })?;
-        self.redis_options().check().map_err(|error| match error {
+        self.redis_options()?.check().map_err(|error| match error {
             RedisOptionsError::Nodes(error) => ConfigError::value("redis.nodes", error.to_string()),
+            RedisOptionsError::Option { option: "tls" | "tls.authorities", reason } => {
+                ConfigError::value("redis.ca_file", reason)
+            }
             RedisOptionsError::Option { option, reason } => refused("redis", option, reason),
         })
     }

@@ -205,8 +205,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 None => None,
             };
             stored = verdict == Some(Verdict::Stored);
-            // Without L2 there is nobody else who could know of something newer.
-            if stored || self.l2.is_none() {
+            // Where this process fills no L2, L1 is all there is to fill.
+            let alone = self.l2.as_ref().is_none_or(|l2| l2.is_read_only());
+            if stored || (alone && self.l1.is_some()) {
                 let now = Instant::now();
                 let kept = Kept {
                     size: value.as_ref().map_or(0, V::size),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use deadpool_redis::cluster::{ClusterClient, ClusterConnection};
 use futures_util::future::join_all;
-use redis::{RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -41,7 +41,7 @@ const NODES_ASKED: usize = 3;
 pub(crate) struct Link {
     shared: Arc<Shared>,
     wakes: Arc<Wakes>,
-    tasks: [AbortHandle; 2],
+    tasks: Vec<AbortHandle>,
 }
 
 struct Shared {
@@ -58,15 +58,12 @@ impl Link {
     /// Starts to connect, in the background, on the current Tokio runtime.
     pub(crate) fn new(options: RedisOptions) -> Result<Self, RedisOptionsError> {
         let wakes = Arc::new(Wakes::default());
-        let pause = options.probe_interval;
-        let heard = subscription::listen(
-            options.nodes.clone(),
-            Arc::clone(&wakes),
-            options.connect_timeout,
-            pause,
-        );
+        let client = options.client()?;
+        // Who takes no leases waits for nobody.
+        let heard = (!options.read_only)
+            .then(|| tokio::spawn(subscription::listen(options.clone(), Arc::clone(&wakes))));
         let shared = Arc::new(Shared {
-            client: options.client()?,
+            client,
             options,
             pool: ArcSwapOption::empty(),
             shards: ArcSwap::from_pointee(Shards::unknown()),
@@ -74,8 +71,9 @@ impl Link {
             rebuild: Notify::new(),
             round_trips: AtomicU64::new(0),
         });
-        let watchdog = tokio::spawn(watch(Arc::clone(&shared))).abort_handle();
-        let tasks = [watchdog, tokio::spawn(heard).abort_handle()];
+        let watchdog = tokio::spawn(watch(Arc::clone(&shared)));
+        let tasks = [Some(watchdog), heard].into_iter().flatten();
+        let tasks = tasks.map(|task| task.abort_handle()).collect();
         Ok(Self { shared, wakes, tasks })
     }
 
@@ -119,6 +117,10 @@ impl Link {
         share(&pool).await.ok()
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.shared.options.read_only
+    }
+
     pub(crate) fn is_available(&self) -> bool {
         self.shared.shards.load().any_closed()
     }
@@ -151,8 +153,9 @@ impl Shared {
         if error.is_timeout() {
             return self.timed_out(breaker);
         }
-        // A refusal of one command (a wrong type, say) is an answer: the link works.
-        if error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError) {
+        // A refusal of one command (a wrong type, a right that is missing) is an answer.
+        let refused = [ServerErrorKind::ResponseError, ServerErrorKind::NoPerm];
+        if refused.into_iter().any(|kind| error.kind() == ErrorKind::Server(kind)) {
             breaker.succeeded();
         } else {
             self.count_failure(breaker);

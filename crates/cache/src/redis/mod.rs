@@ -8,7 +8,7 @@ mod shards;
 mod subscription;
 
 pub(crate) use self::link::Link;
-pub use self::options::{RedisOptions, RedisOptionsError};
+pub use self::options::{RedisOptions, RedisOptionsError, TlsOptions};
 
 /// Where scripts tell which key has changed that somebody waits for.
 pub(crate) const WAKE_CHANNEL: &str = "larder:wake";

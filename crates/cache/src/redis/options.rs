@@ -1,15 +1,25 @@
 //! How to reach the cluster, and for how long to wait for it.
 
+use std::fmt;
 use std::time::Duration;
 
 use deadpool_redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
 /// How to reach a Redis Cluster.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// `redis://host:port` of some nodes; the rest is learned from them.
+    /// `redis://user:password@host:port` of some nodes, or `rediss://` for TLS; the rest is
+    /// learned from them. The user is an ACL user, and the same for all nodes.
     pub nodes: Vec<String>,
+    /// Whom to trust and who to be, for `rediss://`.
+    pub tls: TlsOptions,
+    /// Whether nothing is to be changed in Redis: for a user who may only read. There are no
+    /// leases then, and what is loaded fills L1 alone.
+    pub read_only: bool,
     /// Connections (each multiplexed, to every node). More than a few gain nothing.
     pub connections: usize,
     /// How long connecting to one node may take. Too low: a busy node is never reached; too
@@ -21,6 +31,24 @@ pub struct RedisOptions {
     pub overall_timeout: Duration,
     /// How often a cluster that does not answer is tried again.
     pub probe_interval: Duration,
+}
+
+/// Certificates, in PEM.
+#[derive(Clone, Default)]
+pub struct TlsOptions {
+    /// The authorities that may have signed a node's certificate; `None`: those of the system.
+    pub authorities: Option<Vec<u8>>,
+    /// This client's certificate and its key, where the nodes ask for one.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsOptions")
+            .field("authorities", &self.authorities.is_some())
+            .field("client", &self.client.is_some())
+            .finish()
+    }
 }
 
 /// A setting that cannot work.
@@ -46,6 +74,8 @@ impl RedisOptions {
     pub fn new(nodes: Vec<String>) -> Self {
         Self {
             nodes,
+            tls: TlsOptions::default(),
+            read_only: false,
             connections: 2,
             connect_timeout: Duration::from_millis(500),
             response_timeout: Duration::from_millis(100),
@@ -68,6 +98,19 @@ impl RedisOptions {
         if self.nodes.is_empty() {
             return refuse("nodes", "must name at least one node");
         }
+        let encrypted = self.nodes.iter().filter(|node| is_encrypted(node)).count();
+        if encrypted != 0 && encrypted != self.nodes.len() {
+            return refuse("nodes", "must all be rediss://, or none");
+        }
+        let certificates = self.certificates();
+        if encrypted == 0 && certificates.is_some() {
+            return refuse("tls", "needs nodes with rediss://");
+        }
+        let authorities = self.tls.authorities.as_deref();
+        let readable = |pem| CertificateDer::pem_slice_iter(pem).any(|found| found.is_ok());
+        if !authorities.is_none_or(readable) {
+            return refuse("tls.authorities", "has no certificate in PEM");
+        }
         if self.connections == 0 {
             return refuse("connections", "must be at least 1");
         }
@@ -86,7 +129,15 @@ impl RedisOptions {
         }
         // Without explicit waits the client's first retry comes after 1,280 ms, far beyond any
         // deadline here; with `response_timeout` alone the overall one would equal it.
-        ClusterClientBuilder::new(self.nodes.iter().map(String::as_str))
+        let mut builder = ClusterClientBuilder::new(self.nodes.iter().map(String::as_str));
+        if encrypted != 0 {
+            // Where the service has chosen another provider, that one stays.
+            let _chosen = rustls::crypto::ring::default_provider().install_default();
+        }
+        if let Some(certificates) = certificates {
+            builder = builder.certs(certificates);
+        }
+        builder
             .connection_timeout(self.connect_timeout)
             .response_timeout(self.response_timeout)
             .overall_response_timeout(Some(self.overall_timeout))
@@ -96,6 +147,26 @@ impl RedisOptions {
             .build()
             .map_err(RedisOptionsError::Nodes)
     }
+
+    /// A client of one of the nodes alone.
+    pub(crate) fn client_of(&self, node: &str) -> RedisResult<Client> {
+        match self.certificates() {
+            Some(certificates) => Client::build_with_tls(node, certificates),
+            None => Client::open(node),
+        }
+    }
+
+    fn certificates(&self) -> Option<TlsCertificates> {
+        let TlsOptions { authorities, client } = self.tls.clone();
+        let client_tls =
+            client.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        (authorities.is_some() || client_tls.is_some())
+            .then_some(TlsCertificates { client_tls, root_cert: authorities })
+    }
+}
+
+fn is_encrypted(node: &str) -> bool {
+    node.starts_with("rediss:")
 }
 
 #[cfg(test)]
@@ -105,7 +176,13 @@ mod tests {
     #[test]
     fn a_setting_that_cannot_work_is_named() {
         let good = || RedisOptions::new(vec!["redis://127.0.0.1:7000".to_owned()]);
-        let cases: [(&str, RedisOptions); 5] = [
+        let tls =
+            |authorities: &str| TlsOptions { authorities: Some(authorities.into()), client: None };
+        let encrypted = || vec!["rediss://127.0.0.1:7000".to_owned()];
+        let cases: [(&str, RedisOptions); 8] = [
+            ("nodes", RedisOptions { nodes: [good().nodes, encrypted()].concat(), ..good() }),
+            ("tls", RedisOptions { tls: tls(""), ..good() }),
+            ("tls.authorities", RedisOptions { nodes: encrypted(), tls: tls("no PEM"), ..good() }),
             ("nodes", RedisOptions { nodes: vec![], ..good() }),
             ("nodes", RedisOptions { nodes: vec!["http://x".to_owned()], ..good() }),
             ("connections", RedisOptions { connections: 0, ..good() }),

@@ -114,6 +114,9 @@ pub enum TierError {
     /// No answer within the deadline.
     #[error("redis did not answer within {0:?}")]
     Timeout(Duration),
+    /// It is used for reading only.
+    #[error("redis is used for reading only")]
+    ReadOnly,
     /// The connection failed, or Redis refused.
     #[error("redis: {0}")]
     Redis(#[from] ::redis::RedisError),
@@ -126,6 +129,7 @@ impl TierError {
         match self {
             Self::Open => "redis-unavailable",
             Self::Timeout(_) => "redis-timeout",
+            Self::ReadOnly => "redis-read-only",
             Self::Redis(_) => "redis-error",
         }
     }
@@ -241,6 +245,14 @@ impl L2 {
         match self {
             Self::Redis(tier) => tier.wakes().listen(key),
             Self::Memory(tier) => tier.wakes().listen(key),
+        }
+    }
+
+    /// Whether nothing is changed in it.
+    pub(crate) fn is_read_only(&self) -> bool {
+        match self {
+            Self::Redis(tier) => tier.is_read_only(),
+            Self::Memory(_) => false,
         }
     }
 

@@ -166,6 +166,7 @@ impl RedisTier {
     }
 
     pub(super) async fn prolong(&self, key: &str, life: Duration) -> Result<(), TierError> {
+        self.may_write()?;
         let _prolonged: u8 = self
             .link
             .run(key, async |mut connection| {
@@ -174,6 +175,10 @@ impl RedisTier {
             })
             .await?;
         Ok(())
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.link.is_read_only()
     }
 
     pub(super) fn is_available(&self) -> bool {
@@ -198,11 +203,17 @@ impl RedisTier {
         })
     }
 
+    fn may_write(&self) -> Result<(), TierError> {
+        if self.is_read_only() { Err(TierError::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Runs a script: all of them change something.
     async fn call<T: redis::FromRedisValue>(
         &self,
         key: &str,
         call: ScriptInvocation<'static>,
     ) -> Result<T, TierError> {
+        self.may_write()?;
         self.link.run(key, async |mut connection| call.invoke_async(&mut connection).await).await
     }
 }

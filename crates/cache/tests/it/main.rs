@@ -1,6 +1,7 @@
 //! The cache through its public face: on the in-memory twin, and on a real Redis Cluster
 //! where the servers are installed.
 
+mod access;
 mod allocation;
 mod memory;
 mod outage;

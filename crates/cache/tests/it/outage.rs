@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use larder::{Invalidation, L2, Miss, NamespaceOptions, RedisOptions, RedisTier, Tier};
 use larder_stack::{Topology, testing};
 
-use crate::proxy::Proxy;
-use crate::support::{Origin, Process, connect, get, v, within};
+use crate::proxy::{Proxy, announce, port_of};
+use crate::support::{Origin, Process, ask, connect, get, v, within};
 
 /// Far above the overall deadline of a command, far below what a hanging client would take.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -124,20 +124,9 @@ async fn a_black_holed_primary_costs_its_own_keys_a_bounded_wait_and_others_noth
     }
     let cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
     let nodes = cluster.nodes();
-    let (server, bus) = ports(&nodes[0]).await;
-    let proxy = Proxy::before(server).await;
+    let proxy = Proxy::before(port_of(&nodes[0]), None).await;
     // The others keep talking to it over the bus: nothing but its clients' way is cut.
-    for (setting, port) in [("bus-port", bus), ("port", proxy.port())] {
-        let setting = format!("cluster-announce-{setting}");
-        ask::<()>(&nodes[0], &["CONFIG", "SET", &setting, &port.to_string()]).await;
-    }
-    let announced = format!("127.0.0.1:{}@", proxy.port());
-    for node in &nodes[1..] {
-        within(Duration::from_secs(20), "the others know the proxy", async || {
-            ask::<String>(node, &["CLUSTER", "NODES"]).await.contains(&announced)
-        })
-        .await;
-    }
+    announce(&nodes, &[&proxy]).await;
     let l2 = connect(nodes[1..].to_vec()).await;
     let process = Process::new(&l2, "swallowed", NamespaceOptions::default());
     one_shard_is_gone(&process, || proxy.swallow(), || proxy.pass()).await;
@@ -169,25 +158,6 @@ async fn a_killed_or_frozen_primary_is_replaced_and_its_keys_are_found_again() {
         within(BACK, "its keys are found again", async || all_hit(&process, &keys).await).await;
     }
     cluster.thaw(0);
-}
-
-/// The answer of one node to one command.
-async fn ask<T: redis::FromRedisValue>(node: &str, command: &[&str]) -> T {
-    let client = redis::Client::open(node).expect("a node's URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("the node answers");
-    let mut words = redis::cmd(command[0]);
-    words.arg(&command[1..]).query_async(&mut connection).await.expect("the node answers")
-}
-
-/// Of the node itself: the port of its clients, and that of the cluster's bus.
-async fn ports(node: &str) -> (u16, u16) {
-    let nodes: String = ask(node, &["CLUSTER", "NODES"]).await;
-    let itself = nodes.lines().find(|line| line.contains("myself")).expect("it knows itself");
-    let address = itself.split(' ').nth(1).expect("it has an address");
-    let (clients, rest) = address.split_once('@').expect("it has a bus");
-    let (_host, clients) = clients.rsplit_once(':').expect("it has a port");
-    let bus = rest.split(',').next().expect("it has a port");
-    (clients.parse().expect("a port"), bus.parse().expect("a port"))
 }
 
 /// Slots whose primary `node` takes for alive.

@@ -102,10 +102,22 @@ pub(crate) async fn fails() -> Result<Loaded<Bytes>, std::io::Error> {
 
 /// Connects to the cluster and waits until it answers.
 pub(crate) async fn connect(nodes: Vec<String>) -> Arc<L2> {
-    let tier = RedisTier::connect(RedisOptions::new(nodes)).expect("the options are valid");
+    connect_by(RedisOptions::new(nodes)).await
+}
+
+pub(crate) async fn connect_by(options: RedisOptions) -> Arc<L2> {
+    let tier = RedisTier::connect(options).expect("the options are valid");
     let l2 = Arc::new(L2::Redis(tier));
     within(Duration::from_secs(20), "redis answers", async || l2.is_available()).await;
     l2
+}
+
+/// The answer of one node to one command.
+pub(crate) async fn ask<T: redis::FromRedisValue>(node: &str, command: &[&str]) -> T {
+    let client = redis::Client::open(node).expect("a node's URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("the node answers");
+    let mut words = redis::cmd(command[0]);
+    words.arg(&command[1..]).query_async(&mut connection).await.expect("the node answers")
 }
 
 /// Waits until `holds`, and fails the test when it does not in time.
