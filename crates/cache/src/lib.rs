@@ -2,6 +2,7 @@
 
 mod cache;
 mod codec;
+mod coherence;
 mod entry;
 mod key;
 mod load;
@@ -15,6 +16,7 @@ mod version;
 
 pub use cache::{Cache, CacheKey};
 pub use codec::{CacheValue, Codec, CodecError, Json, MessagePack, Postcard, Schema};
+pub use coherence::{Batch, Change, Feed, FeedError, Place};
 pub use load::{Load, LoadLimit, Overloaded, Source};
 pub use lookup::{
     Freshness, GetError, Held, Inspection, Invalidation, LoadError, Loaded, Lookup, Miss,
