@@ -16,7 +16,10 @@ mod version;
 
 pub use cache::{Cache, CacheKey};
 pub use codec::{CacheValue, Codec, CodecError, Json, MessagePack, Postcard, Schema};
-pub use coherence::{Batch, Change, Feed, FeedError, Place};
+pub use coherence::{
+    Batch, Change, Coherence, CoherenceOptions, CoherenceOptionsError, Feed, FeedError, Place,
+    RelayOptions, RelayStatus, Sabotage,
+};
 pub use load::{Load, LoadLimit, Overloaded, Source};
 pub use lookup::{
     Freshness, GetError, Held, Inspection, Invalidation, LoadError, Loaded, Lookup, Miss,

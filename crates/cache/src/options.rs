@@ -61,6 +61,9 @@ pub struct NamespaceOptions {
     pub l1: Option<L1Options>,
     /// Whether the tier in Redis is used.
     pub l2: bool,
+    /// Whether changes made elsewhere are followed, where the cache takes part in
+    /// [`Coherence`](crate::Coherence); without, entries go by their TTL.
+    pub coherent: bool,
     /// Entries of an older epoch are misses: what was stored under another strategy, or
     /// before the namespace was cleared.
     pub floor_epoch: u32,
@@ -75,7 +78,8 @@ pub struct L1Options {
     pub eviction: Eviction,
     /// How long an entry is served from here before L2 is asked again.
     ///
-    /// It bounds how long this process can miss a change that another one made.
+    /// Without [`Coherence`](crate::Coherence) it bounds how long this process can miss a change
+    /// that another one made.
     pub ttl: Duration,
 }
 
@@ -149,6 +153,7 @@ impl Default for NamespaceOptions {
             compress_above: None,
             l1: None,
             l2: true,
+            coherent: true,
             floor_epoch: 0,
         }
     }

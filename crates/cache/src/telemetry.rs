@@ -34,6 +34,8 @@ pub(crate) struct Counters {
     pub(crate) coalesced_cluster: Count,
     pub(crate) fills_rejected: Count,
     pub(crate) invalidations: Count,
+    pub(crate) invalidations_feed: Count,
+    pub(crate) invalidations_backplane: Count,
     pub(crate) invalidations_lost: Count,
     unreadable_format: Count,
     unreadable_schema: Count,
@@ -82,8 +84,12 @@ pub struct NamespaceStats {
     pub fills_rejected: u64,
     /// Invalidations sent by the application.
     pub invalidations: u64,
-    /// Of those, the ones that Redis could not take.
+    /// Of those, the ones that not all were told of: they are left to the change feed.
     pub invalidations_lost: u64,
+    /// Invalidations that this process relayed from the change feed.
+    pub invalidations_feed: u64,
+    /// Invalidations that other processes told of.
+    pub invalidations_backplane: u64,
     /// Entries that were there but could not be used: another format or schema, or damaged.
     pub unreadable: u64,
     /// Entries in this process at present …
@@ -183,6 +189,8 @@ impl Counters {
             fills_rejected: self.fills_rejected.get(),
             invalidations: self.invalidations.get(),
             invalidations_lost: self.invalidations_lost.get(),
+            invalidations_feed: self.invalidations_feed.get(),
+            invalidations_backplane: self.invalidations_backplane.get(),
             unreadable: self.unreadable_format.get()
                 + self.unreadable_schema.get()
                 + self.unreadable_corrupt.get(),
@@ -265,14 +273,19 @@ impl Metrics {
             "{invalidation}",
             "Invalidations by who asked for them.",
             |counters| {
-                vec![(counters.invalidations.get(), vec![KeyValue::new("larder.source", "app")])]
+                let source = |name| vec![KeyValue::new("larder.source", name)];
+                vec![
+                    (counters.invalidations.get(), source("app")),
+                    (counters.invalidations_feed.get(), source("feed")),
+                    (counters.invalidations_backplane.get(), source("backplane")),
+                ]
             },
         );
         self.export(
             meter,
             "larder.cache.invalidations_lost",
             "{invalidation}",
-            "Invalidations that Redis could not take: readers may see old values until the TTL.",
+            "Invalidations of the application that not all were told of: left to the change feed.",
             |counters| vec![(counters.invalidations_lost.get(), vec![])],
         );
         self.export(

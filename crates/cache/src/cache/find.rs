@@ -42,9 +42,11 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     /// Looks in the tiers, in turn. An L1 hit allocates nothing and waits for nobody.
     pub(super) async fn find(&self, key: &K, at_least: Version) -> Found<V> {
         let mut stale = None;
+        let mut unproven = false;
         if let Some(l1) = &self.l1 {
             let now = Instant::now();
             let floor = self.floor();
+            unproven = self.coherence.get().is_some_and(|coherence| !coherence.holds(now));
             let view = |kept: &Kept<V>| {
                 let usable = kept.version >= at_least
                     && kept.version.epoch >= floor
@@ -52,6 +54,13 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 usable.then(|| (sight(kept, now, Tier::L1), self.due(kept, now)))
             };
             match l1.get(key, now, view).flatten() {
+                Some((lookup, _)) if unproven => {
+                    // It may have been invalidated unheard: for want of anything better only.
+                    self.counters.l1.misses.up();
+                    let kept_for_that = !self.options.stale_for.is_zero();
+                    stale =
+                        kept_for_that.then_some(Lookup { freshness: Freshness::Stale, ..lookup });
+                }
                 Some((lookup, due)) => {
                     count(&self.counters.l1, &lookup);
                     if lookup.freshness == Freshness::Fresh {
@@ -68,7 +77,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             (Found::Miss(course), Some(stale))
                 if stale.version >= course.at_least && course.miss != Miss::Invalidated =>
             {
-                Found::Stale(stale, course)
+                Found::Stale(stale, Course { unproven, ..course })
             }
             (found, _) => found,
         }
@@ -77,7 +86,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     async fn find_in_l2(&self, key: &K, at_least: Version) -> Found<V> {
         let miss = |miss, at_least| {
             let enough = if miss == Miss::Unreadable { Enough::Nothing } else { Enough::Fresh };
-            Found::Miss(Course { miss, at_least, enough })
+            Found::Miss(Course { miss, at_least, enough, unproven: false })
         };
         let Some(l2) = &self.l2 else { return miss(Miss::Absent, at_least) };
         let span = tracing::debug_span!(
@@ -105,17 +114,22 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 return miss(why, at_least);
             }
         };
-        span.record("larder.outcome", count(&self.counters.l2, &sighted.lookup));
-        if sighted.lookup.freshness == Freshness::Stale {
-            return Found::Stale(
-                sighted.lookup,
-                Course { miss: Miss::Stale, at_least, enough: Enough::Fresh },
-            );
+        let mut lookup = sighted.lookup;
+        let mut course =
+            Course { miss: Miss::Stale, at_least, enough: Enough::Fresh, unproven: false };
+        if self.coherence.get().is_some_and(|coherence| !coherence.knows_epochs()) {
+            // The namespace may have been cleared unheard.
+            lookup.freshness = Freshness::Stale;
+            course = Course { enough: Enough::Nothing, unproven: true, ..course };
+        }
+        span.record("larder.outcome", count(&self.counters.l2, &lookup));
+        if lookup.freshness == Freshness::Stale {
+            return Found::Stale(lookup, course);
         }
         let due = self.due(&sighted.kept, sighted.kept.since);
         self.slide(&redis_key, &sighted.kept);
         self.admit(key, place, sighted.kept);
-        Found::Fresh(sighted.lookup, due)
+        Found::Fresh(lookup, due)
     }
 
     /// A stored entry as a value; else why not, and what would be new enough.

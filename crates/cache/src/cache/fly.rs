@@ -40,6 +40,9 @@ pub(super) struct Course {
     /// What is older is no answer.
     pub(super) at_least: Version,
     pub(super) enough: Enough,
+    /// Whether what could stand in for the load may be older than anything here knows: then it
+    /// does so only when the load fails.
+    pub(super) unproven: bool,
 }
 
 /// What the wish for a lease led to.

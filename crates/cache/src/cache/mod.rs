@@ -3,6 +3,7 @@
 mod find;
 mod fly;
 mod many;
+mod member;
 mod write;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tracing::Instrument;
 use self::find::Found;
 use self::fly::{Course, Job};
 use crate::codec::{CacheValue, fingerprint};
+use crate::coherence::Coherence;
 use crate::key::KeySpace;
 use crate::load::{Flights, Joined, LoadLimit, Overloaded, Source, Takeoff};
 use crate::lookup::{GetError, Loaded, Lookup, Miss};
@@ -71,6 +73,7 @@ struct Inner<K: CacheKey, V: CacheValue> {
     /// The largest epoch seen: entries of a smaller one are misses.
     floor: AtomicU32,
     barriers: Barriers,
+    coherence: OnceLock<Arc<Coherence>>,
     source: OnceLock<Box<dyn Source<K, V>>>,
 }
 
@@ -115,6 +118,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             failures: Mutex::default(),
             floor: AtomicU32::new(options.floor_epoch),
             barriers: Barriers::default(),
+            coherence: OnceLock::new(),
             source: OnceLock::new(),
             options,
         });
@@ -225,6 +229,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
     }
 
+    /// Everything of an epoch before `epoch` is gone from this process.
+    fn clear_before(&self, epoch: u32) {
+        self.raise_floor(epoch);
+        self.flights.detach_all();
+        if let Some(l1) = &self.l1 {
+            l1.clear();
+        }
+    }
+
     /// The course of a lookup: the tiers, then a load that may be another's.
     async fn answer(
         self: &Arc<Self>,
@@ -255,7 +268,8 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             }
             Found::Stale(lookup, course) if !call.only_fresh => {
                 let at_once = call.stale_while_revalidate;
-                let at_once = at_once.unwrap_or(self.options.stale_while_revalidate);
+                let at_once =
+                    at_once.unwrap_or(self.options.stale_while_revalidate) && !course.unproven;
                 let forgiven = self.is_forgiven(key);
                 if at_once || !forgiven {
                     self.counters.hits.up();
@@ -300,6 +314,10 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         course: Course,
         begin: impl FnOnce() -> Job<V>,
     ) -> Outcome<V> {
+        if self.coherence.get().is_some_and(|coherence| !coherence.is_awake(Instant::now())) {
+            // This process was frozen: what it was loading then may be old by now.
+            self.flights.detach(key);
+        }
         loop {
             match self.flights.join(key) {
                 Joined::Leader(takeoff, passenger) => {
@@ -326,7 +344,8 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
         if let Joined::Leader(takeoff, _nobody) = self.flights.join(key) {
             self.counters.refreshes.up();
-            let course = Course { miss: Miss::Stale, at_least: Version::default(), enough };
+            let at_least = Version::default();
+            let course = Course { miss: Miss::Stale, at_least, enough, unproven: false };
             self.depart(takeoff, key.clone(), course, begin());
         }
     }

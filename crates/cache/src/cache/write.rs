@@ -8,18 +8,25 @@ use tracing::Instrument;
 
 use super::{Cache, CacheKey, Inner};
 use crate::codec::CacheValue;
+use crate::coherence::Event;
 use crate::entry::{Entry, is_leased};
 use crate::lookup::{Freshness, Held, Inspection, Invalidation, Loaded, Publication, State};
 use crate::tag::{Tag, Tags};
-use crate::tier::{Kept, Store, Stored, Token, Verdict};
+use crate::tier::{Kept, Store, Stored, TierError, Token, Verdict};
 use crate::version::Version;
 
 impl<K: CacheKey, V: CacheValue> Cache<K, V> {
     /// Makes every value of `key` older than `version` disappear, and keeps those out that
     /// loads already under way will bring.
+    ///
+    /// L2 is told first, then this process, then the others. What could not be told is left to
+    /// the change feed, where there is one.
     pub async fn invalidate(&self, key: &K, version: Version) -> Invalidation {
         let inner = &self.inner;
         inner.counters.invalidations.up();
+        if inner.hides(key) {
+            return Invalidation::Done;
+        }
         let redis_key = inner.keys.key(key);
         let outcome = match &inner.l2 {
             None => Ok(Verdict::Stored),
@@ -33,13 +40,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         };
         // After L2, so that nothing old is taken from there once it is gone from here.
         inner.forget(key, version);
-        match outcome {
-            Ok(_) => Invalidation::Done,
-            Err(error) => {
-                inner.counters.invalidations_lost.up();
-                Invalidation::Unavailable(error.reason())
-            }
-        }
+        let told = inner.tell(|| Event::key(&inner.namespace, &key.to_string(), version)).await;
+        inner.outcome(outcome.map(drop), told)
     }
 
     /// [`invalidate`](Self::invalidate) for several keys, in one round trip for all.
@@ -67,13 +69,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         inner.raise_barrier(&name.into(), version);
         // Which keys are concerned is not known: who asks from now on joins no older load.
         inner.flights.detach_all();
-        match outcome {
-            Ok(()) => Invalidation::Done,
-            Err(error) => {
-                inner.counters.invalidations_lost.up();
-                Invalidation::Unavailable(error.reason())
-            }
-        }
+        let told = inner.tell(|| Event::tag(&inner.namespace, name, version)).await;
+        inner.outcome(outcome, told)
     }
 
     /// Stores what a write produced: `value` in `version`, or with `None` that the origin has
@@ -142,20 +139,24 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             };
             inner.admit(key, inner.place(key), kept);
         }
-        publication
+        match inner.tell(|| Event::key(&inner.namespace, &key.to_string(), version)).await {
+            Ok(()) => publication,
+            Err(why) => {
+                inner.counters.invalidations_lost.up();
+                Publication::Unavailable(why)
+            }
+        }
     }
 
-    /// Makes everything of an epoch before `epoch` disappear, here at once, and in other
-    /// processes as soon as they see a value of the new epoch.
+    /// Makes everything of an epoch before `epoch` disappear, here at once, in other processes
+    /// as soon as they are told, or see a value of the new epoch.
     ///
     /// The epoch must be one that the origin will give to what it loads from now on.
-    pub fn clear(&self, epoch: u32) {
+    pub async fn clear(&self, epoch: u32) -> Invalidation {
         let inner = &self.inner;
-        inner.raise_floor(epoch);
-        inner.flights.detach_all();
-        if let Some(l1) = &inner.l1 {
-            l1.clear();
-        }
+        inner.clear_before(epoch);
+        let told = inner.tell(|| Event::epoch(&inner.namespace, epoch)).await;
+        inner.outcome(Ok(()), told)
     }
 
     /// What the tiers hold of `key`. It changes nothing: no lease, no use that eviction sees
@@ -188,8 +189,23 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
 }
 
 impl<K: CacheKey, V: CacheValue> Inner<K, V> {
+    /// Whether both L2 and the other processes were told.
+    fn outcome(
+        &self,
+        in_l2: Result<(), TierError>,
+        told: Result<(), &'static str>,
+    ) -> Invalidation {
+        match in_l2.map_err(|error| error.reason()).and(told) {
+            Ok(()) => Invalidation::Done,
+            Err(why) => {
+                self.counters.invalidations_lost.up();
+                Invalidation::Unavailable(why)
+            }
+        }
+    }
+
     /// What is older than `version` leaves this process, and does not come in again.
-    fn forget(&self, key: &K, version: Version) {
+    pub(super) fn forget(&self, key: &K, version: Version) {
         if let Some(l1) = &self.l1 {
             l1.invalidate(key, version);
         }

@@ -117,6 +117,10 @@ impl Link {
         share(&pool).await.ok()
     }
 
+    pub(crate) fn options(&self) -> &RedisOptions {
+        &self.shared.options
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.shared.options.read_only
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use deadpool_redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
+use redis::{
+    Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
@@ -156,6 +158,25 @@ impl RedisOptions {
         }
     }
 
+    /// A client of the node at `address`, of which the node `known` has told.
+    pub(crate) fn client_at(&self, known: &str, address: (&str, u16)) -> RedisResult<Client> {
+        let info = known.into_connection_info()?;
+        let (told, port) = address;
+        let here = match info.addr() {
+            ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(either(told, host), port),
+            ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
+                let (host, insecure) = (either(told, host), *insecure);
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params: tls_params.clone() }
+            }
+            other => other.clone(),
+        };
+        let info = info.set_addr(here);
+        match self.certificates() {
+            Some(certificates) => Client::build_with_tls(info, certificates),
+            None => Client::open(info),
+        }
+    }
+
     fn certificates(&self) -> Option<TlsCertificates> {
         let TlsOptions { authorities, client } = self.tls.clone();
         let client_tls =
@@ -163,6 +184,11 @@ impl RedisOptions {
         (authorities.is_some() || client_tls.is_some())
             .then_some(TlsCertificates { client_tls, root_cert: authorities })
     }
+}
+
+/// The host that a node has told, or the one that it was asked under.
+fn either(told: &str, asked: &str) -> String {
+    if told.is_empty() { asked.to_owned() } else { told.to_owned() }
 }
 
 fn is_encrypted(node: &str) -> bool {

@@ -30,6 +30,24 @@ pub(crate) struct SlotRange {
     first: u16,
     last: u16,
     primary: String,
+    host: String,
+    port: u16,
+}
+
+impl SlotRange {
+    pub(crate) fn holds(&self, slot: u16) -> bool {
+        (self.first..=self.last).contains(&slot)
+    }
+
+    /// The id of its primary.
+    pub(crate) fn primary(&self) -> &str {
+        &self.primary
+    }
+
+    /// Where its primary is reached; an empty host is that of the node that was asked.
+    pub(crate) fn address(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
 }
 
 impl FromRedisValue for SlotRange {
@@ -42,11 +60,17 @@ impl FromRedisValue for SlotRange {
         else {
             return Err(wrong());
         };
-        let id = primary.into_iter().nth(2).ok_or_else(wrong)?;
+        let mut primary = primary.into_iter();
+        let (Some(host), Some(port), Some(id)) = (primary.next(), primary.next(), primary.next())
+        else {
+            return Err(wrong());
+        };
         Ok(Self {
             first: u16::from_redis_value(first)?,
             last: u16::from_redis_value(last)?,
             primary: String::from_redis_value(id)?,
+            host: Option::from_redis_value(host)?.unwrap_or_default(),
+            port: u16::from_redis_value(port)?,
         })
     }
 }
@@ -115,7 +139,7 @@ impl Shards {
 /// The slot of `key`: of what is between its first braces, if that is something.
 ///
 /// Source: Redis Cluster Specification, "Hash tags"; CRC-16/XMODEM.
-fn slot(key: &str) -> usize {
+pub(crate) fn slot(key: &str) -> usize {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
     let crc = hashed.bytes().fold(0_u16, |crc, byte| {
@@ -133,8 +157,8 @@ mod tests {
     fn ranges(primaries: [&str; 2]) -> [SlotRange; 2] {
         let [low, high] = primaries.map(str::to_owned);
         [
-            SlotRange { first: 0, last: 8_191, primary: low },
-            SlotRange { first: 8_192, last: 16_383, primary: high },
+            SlotRange { first: 0, last: 8_191, primary: low, host: String::new(), port: 1 },
+            SlotRange { first: 8_192, last: 16_383, primary: high, host: String::new(), port: 2 },
         ]
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::{Acquire, Acquired, Enough, Store, Stored, Token, Verdict, Wakes};
+use super::memory_stream::MemoryStreams;
+use super::{Acquire, Acquired, Enough, MemoryReader, Store, Stored, Token, Verdict, Wakes};
 use crate::entry::{Entry, FLAG, HEADER, LEASE};
 use crate::version::Version;
 
@@ -19,6 +20,7 @@ use crate::version::Version;
 pub struct MemoryTier {
     entries: Mutex<HashMap<String, Kept>>,
     wakes: Wakes,
+    streams: MemoryStreams,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,14 @@ impl Head {
 impl MemoryTier {
     pub(super) const fn wakes(&self) -> &Wakes {
         &self.wakes
+    }
+
+    pub(super) fn append(&self, key: &str, sender: &Bytes, message: &Bytes) {
+        self.streams.append(key, sender, message);
+    }
+
+    pub(super) fn reader(&self, key: &str) -> MemoryReader {
+        self.streams.reader(key)
     }
 
     pub(super) fn read(&self, key: &str, life: bool) -> Option<Stored> {

@@ -4,9 +4,11 @@
 mod contract;
 mod l1;
 mod memory;
+mod memory_stream;
 #[cfg(test)]
 mod model;
 mod redis;
+mod stream;
 mod wakes;
 
 use std::time::Duration;
@@ -16,7 +18,10 @@ use thiserror::Error;
 
 pub(crate) use self::l1::{Kept, L1, Place};
 pub use self::memory::MemoryTier;
+pub(crate) use self::memory_stream::MemoryReader;
 pub use self::redis::RedisTier;
+pub(crate) use self::stream::{Position, Posted, Reader, Tail};
+
 pub(crate) use self::wakes::{Listener, Wakes};
 use crate::version::Version;
 

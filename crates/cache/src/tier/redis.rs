@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, Script, ScriptInvocation, Value};
 
+use super::stream::ENTRIES_KEPT;
 use super::{Acquire, Acquired, Enough, Store, Stored, TierError, Token, Verdict, Wakes};
 use crate::entry::Entry;
-use crate::redis::{Link, RedisOptions, RedisOptionsError, WAKE_CHANNEL};
+use crate::redis::{Histories, Link, RedisOptions, RedisOptionsError, StreamReader, WAKE_CHANNEL};
 use crate::version::Version;
 
 /// The scripts' texts; each is sent by its hash.
@@ -24,6 +25,7 @@ script!(PUBLISH, "publish");
 script!(INVALIDATE, "invalidate");
 script!(RENEW, "renew");
 script!(RELEASE, "release");
+script!(APPEND, "append");
 
 /// What no entry lives for: milliseconds that a double holds exactly.
 const NEVER: i64 = 1 << 53;
@@ -175,6 +177,26 @@ impl RedisTier {
             })
             .await?;
         Ok(())
+    }
+
+    pub(super) async fn append(
+        &self,
+        key: &str,
+        sender: &Bytes,
+        message: &Bytes,
+    ) -> Result<(), TierError> {
+        let mut call = APPEND.key(key);
+        call.arg(&sender[..]).arg(&message[..]).arg(ENTRIES_KEPT);
+        let _id: String = self.call(key, call).await?;
+        Ok(())
+    }
+
+    pub(super) fn reader(&self, key: &str) -> StreamReader {
+        StreamReader::new(self.link.options().clone(), key.to_owned())
+    }
+
+    pub(super) fn histories(&self) -> Histories {
+        Histories::new(self.link.options().clone())
     }
 
     pub(super) fn is_read_only(&self) -> bool {

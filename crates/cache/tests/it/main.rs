@@ -3,6 +3,9 @@
 
 mod access;
 mod allocation;
+mod backplane;
+mod coherence;
+mod feed;
 mod memory;
 mod outage;
 mod proxy;

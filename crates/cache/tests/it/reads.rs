@@ -366,7 +366,7 @@ async fn a_caller_can_ask_for_a_version_and_a_barrier_ends_all_before_it() {
     let call = CallOptions { min_version: version, ..CallOptions::default() };
     let lookup = process.get_with_by(&key, &call, || origin.clone().load()).await.expect("loads");
     assert_eq!((lookup.version, lookup.miss), (version, Some(Miss::Invalidated)));
-    process.clear(2);
+    process.clear(2).await;
     let newer = larder::Version::new(2, 0);
     let loads = async move || Ok::<_, std::io::Error>(Loaded::found(newer, bytes(9)));
     let lookup = process.get_with(&key, loads).await.expect("loads");

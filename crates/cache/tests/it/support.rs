@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use larder::{
-    Cache, GetError, L2, Loaded, Lookup, MemoryTier, Metrics, NamespaceOptions, NamespaceStats,
-    RedisOptions, RedisTier, Version,
+    Cache, Coherence, GetError, L2, Loaded, Lookup, MemoryTier, Metrics, NamespaceOptions,
+    NamespaceStats, RedisOptions, RedisTier, Version,
 };
 
 /// A cache as a process has it, with counters of its own.
@@ -34,6 +34,11 @@ impl Process {
     /// The same process with a registered source.
     pub(crate) fn with_source(self, source: impl larder::Source<String, Bytes>) -> Self {
         Self { cache: self.cache.with_source(source), metrics: self.metrics }
+    }
+
+    /// The same process, kept coherent.
+    pub(crate) fn coherent(self, coherence: &Arc<Coherence>) -> Self {
+        Self { cache: self.cache.coherent(coherence), metrics: self.metrics }
     }
 
     pub(crate) fn stats(&self) -> NamespaceStats {

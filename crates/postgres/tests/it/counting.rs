@@ -161,7 +161,7 @@ async fn a_statement_that_never_reached_postgres_has_failed() {
     }
     let fixture = fixture(|o: &mut DatabaseOptions| {
         o.max_connections = 1;
-        o.acquire_timeout = Duration::from_millis(100);
+        o.acquire_timeout = Duration::from_millis(1_500);
     })
     .await;
     let holding = fixture.db.begin().await.expect("begins");

@@ -1,0 +1,126 @@
+//! What the tasks of coherence share: the namespaces of this process, and what is proven.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::member::{Member, Source};
+use super::message::Event;
+use super::proof::Proof;
+use super::sabotage::Sabotage;
+use crate::version::Version;
+
+/// The namespaces of this process, and what is proven.
+pub(crate) struct Hub {
+    /// Of this process, so that it does not hear itself.
+    name: Bytes,
+    proof: Proof,
+    members: RwLock<HashMap<String, Namespace>>,
+    /// Rung when something may have been missed.
+    loss: Notify,
+    sabotage: Sabotage,
+}
+
+#[derive(Default)]
+struct Namespace {
+    /// Several for a moment, when the settings are switched.
+    members: Vec<Arc<dyn Member>>,
+    /// Whether changes mean nothing to it.
+    aloof: bool,
+}
+
+impl Hub {
+    pub(crate) fn new(name: Bytes, proof: Proof, sabotage: Sabotage) -> Self {
+        Self { name, proof, members: RwLock::default(), loss: Notify::new(), sabotage }
+    }
+
+    pub(crate) fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    pub(crate) const fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    pub(crate) const fn sabotage(&self) -> Sabotage {
+        self.sabotage
+    }
+
+    /// Takes `member` in as the cache of `namespace`; without one, changes mean nothing to it
+    /// from now on.
+    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = members.entry(namespace.to_owned()).or_default();
+        entry.aloof = member.is_none();
+        entry.members.retain(|member| member.is_alive());
+        entry.members.extend(member);
+    }
+
+    /// Whether a change in `namespace` is to be told.
+    pub(crate) fn minds(&self, namespace: &str) -> bool {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        // One that is of another service's processes is served as well.
+        members.get(namespace).is_none_or(|known| !known.aloof)
+    }
+
+    /// A change that this process relays.
+    pub(crate) fn relay(&self, namespace: &str, key: &str, version: Version) {
+        self.each_of(namespace, |member| member.invalidated(key, version, Source::Feed));
+    }
+
+    /// What another process tells.
+    pub(crate) fn hear(&self, event: &Event) {
+        match event {
+            Event::Key { namespace, key, epoch, counter } => {
+                if self.sabotage.ignores(key) {
+                    return;
+                }
+                let version = Version::new(*epoch, *counter);
+                self.each_of(namespace, |member| {
+                    member.invalidated(key, version, Source::Backplane);
+                });
+            }
+            Event::Tag { namespace, name, epoch, counter } => {
+                let version = Version::new(*epoch, *counter);
+                self.each_of(namespace, |member| member.tag_invalidated(name, version));
+            }
+            Event::Epoch { namespace, epoch } => self.raise(namespace, *epoch),
+        }
+    }
+
+    /// Everything of an epoch of `namespace` before `epoch` is old.
+    pub(crate) fn raise(&self, namespace: &str, epoch: u32) {
+        self.each_of(namespace, |member| member.epoch_raised(epoch));
+    }
+
+    /// Something may have been missed.
+    pub(crate) fn missed(&self) {
+        self.proof.lost();
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        for member in members.values().flat_map(|namespace| &namespace.members) {
+            member.missed();
+        }
+        drop(members);
+        self.loss.notify_one();
+    }
+
+    /// Waits until something may have been missed since this was last called.
+    pub(crate) async fn loss(&self) {
+        self.loss.notified().await;
+    }
+
+    fn each_of(&self, namespace: &str, tell: impl Fn(&dyn Member)) {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        for member in members.get(namespace).iter().flat_map(|namespace| &namespace.members) {
+            tell(&**member);
+        }
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("name", &self.name).field("proof", &self.proof).finish()
+    }
+}
