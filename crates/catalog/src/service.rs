@@ -9,7 +9,7 @@ use catalog_domain::{
     Written,
 };
 use futures_util::StreamExt;
-use larder::{L2, Metrics, OptionError};
+use larder::{CallOptions, L2, Metrics, OptionError};
 use tracing::Instrument;
 
 use crate::error::CatalogueError;
@@ -124,13 +124,14 @@ impl<R: ProductRepository> Catalogue<R> {
         }
     }
 
-    /// The full page; without a body if there is no such product.
+    /// The full page; without a body if there is no such product. Not older than
+    /// `call.min_version`, as long as there is one: whatever is newest in Postgres is an answer.
     ///
     /// # Errors
     ///
     /// When Postgres is needed and does not answer, or is asked too much.
-    pub async fn page(&self, id: ProductId) -> Result<Reply, CatalogueError> {
-        self.inner.pages.read(id).await
+    pub async fn page(&self, id: ProductId, call: &CallOptions) -> Result<Reply, CatalogueError> {
+        self.inner.pages.read(id, call).await
     }
 
     /// The summary; without a body if there is no such product.
@@ -138,8 +139,12 @@ impl<R: ProductRepository> Catalogue<R> {
     /// # Errors
     ///
     /// As [`page`](Self::page).
-    pub async fn summary(&self, id: ProductId) -> Result<Reply, CatalogueError> {
-        self.inner.summaries.read(id).await
+    pub async fn summary(
+        &self,
+        id: ProductId,
+        call: &CallOptions,
+    ) -> Result<Reply, CatalogueError> {
+        self.inner.summaries.read(id, call).await
     }
 
     /// A page of a category, uncached; `None` if there is no such category.

@@ -12,7 +12,7 @@ use catalog_domain::{
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
 use futures_util::FutureExt;
-use larder::{L1Options, L2, MemoryTier, NamespaceOptions, Tier};
+use larder::{CallOptions, L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
 use crate::{Catalogue, CatalogueError, NamespaceSettings, Shared, Source, Strategy, Tiers};
@@ -150,7 +150,7 @@ fn price(minor: i64) -> ProductPatch {
 
 /// The price that a reader sees, and where it came from.
 async fn read(catalogue: &Catalogue<Store>) -> (i64, Source) {
-    let reply = catalogue.summary(id()).await.expect("answers");
+    let reply = catalogue.summary(id(), &CallOptions::default()).await.expect("answers");
     let body = reply.body.expect("is there");
     let json: serde_json::Value = serde_json::from_slice(&body).expect("is JSON");
     (json["price"]["minor"].as_i64().expect("a number"), reply.status.source)
@@ -205,12 +205,14 @@ async fn an_absent_product_is_remembered_until_it_is_there() {
     let (store, catalogue) = catalogue(Strategy::ReadThrough);
     let other = ProductId::try_from(8).expect("an id");
     for source in [Source::Miss("absent"), HIT, HIT] {
-        let reply = catalogue.summary(other).await.expect("answers");
+        let reply = catalogue.summary(other, &CallOptions::default()).await.expect("answers");
         assert_eq!((reply.body, reply.status.source), (None, source));
     }
     assert_eq!(store.loads(), 1);
     catalogue.patch(other, price(5)).await.expect("writes");
-    assert!(catalogue.summary(other).await.expect("answers").body.is_some());
+    assert!(
+        catalogue.summary(other, &CallOptions::default()).await.expect("answers").body.is_some()
+    );
 }
 
 #[tokio::test]
@@ -288,12 +290,12 @@ async fn more_loads_than_the_cap_are_shed() {
     *store.0.gate.lock().unwrap() = Some(Arc::default());
     let first = tokio::spawn({
         let catalogue = catalogue.clone();
-        async move { catalogue.summary(id()).await.map(drop) }
+        async move { catalogue.summary(id(), &CallOptions::default()).await.map(drop) }
     });
     while store.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    let shed = catalogue.summary(id()).await;
+    let shed = catalogue.summary(id(), &CallOptions::default()).await;
     assert!(matches!(shed, Err(CatalogueError::Overloaded { .. })), "{shed:?}");
     first.abort();
 }

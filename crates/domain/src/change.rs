@@ -62,6 +62,14 @@ pub struct Written<T> {
     pub changes: Vec<Change>,
 }
 
+impl<T> Written<T> {
+    /// The changes of the product `id` itself, in the order of [`View::ALL`].
+    pub fn own(&self, id: ProductId) -> impl Iterator<Item = &Change> {
+        let of = move |view| self.changes.iter().find(move |c| c.view == view && c.id == id);
+        View::ALL.into_iter().filter_map(of)
+    }
+}
+
 impl View {
     /// All views.
     pub const ALL: [Self; 2] = [Self::ProductPage, Self::ProductSummary];

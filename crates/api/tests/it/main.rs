@@ -4,6 +4,7 @@ mod counting;
 mod loading;
 mod outage;
 mod requests;
+mod session;
 mod startup;
 mod support;
 mod telemetry;
