@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catalog_domain::{
-    Change, Currency, ListRequest, Listing, NewProduct, NewReview, Price, ProductId, ProductName,
-    ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
+    Change, Currency, ListRequest, Listing, NewProduct, NewReview, Newest, Price, ProductId,
+    ProductName, ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
 use futures_util::FutureExt;
@@ -25,7 +25,8 @@ struct Store(Arc<Inner>);
 struct Inner {
     prices: Mutex<BTreeMap<i64, (u64, i64)>>,
     loads: AtomicU64,
-    /// When set, a load waits here after it has read.
+    compared: AtomicU64,
+    /// When set, a load waits here after it has read, and a comparison before.
     gate: Mutex<Option<Arc<Notify>>>,
 }
 
@@ -73,6 +74,18 @@ impl ProductRepository for Store {
             updated_at: jiff::Timestamp::UNIX_EPOCH,
         };
         Ok(Revised { revision: Revision { epoch: 1, counter }, value: Some(value) })
+    }
+
+    async fn newest(&self, _: View, id: ProductId) -> Result<Option<Newest>, RepositoryError> {
+        self.0.compared.fetch_add(1, Ordering::SeqCst);
+        let gate = self.0.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.notified().await;
+        }
+        let counter = self.0.prices.lock().unwrap().get(&id.get()).map_or(0, |price| price.0);
+        let revision = Revision { epoch: 1, counter };
+        let ago = Duration::from_secs(60);
+        Ok(Some(Newest { revision, changed: ago, epoch_changed: ago }))
     }
 
     async fn list(&self, _: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
@@ -320,4 +333,42 @@ fn combinations_that_cannot_work_name_the_field() {
         let untimed = NamespaceSettings { strategy: timed, ..aside.clone() };
         assert_eq!(field(untimed), Some("ttl"));
     }
+}
+
+#[tokio::test]
+async fn a_part_of_the_answers_is_compared_and_nobody_waits_for_it() {
+    let (store, catalogue) = catalogue(Strategy::Ttl);
+    read(&catalogue).await;
+    let compared = || store.0.compared.load(Ordering::SeqCst);
+    let verified = || catalogue.shared().metrics.stats()["product-summary"].verified;
+    // None unless it is asked for; of loads none at all.
+    read(&catalogue).await;
+    let sampling = catalogue.clone().sampling(1.0);
+    let other = ProductId::try_from(8).expect("an id");
+    sampling.summary(other, &CallOptions::default()).await.expect("answers");
+    tokio::task::yield_now().await;
+    assert_eq!(compared(), 0);
+    // The store hangs: answers come all the same, and few comparisons wait.
+    let gate = Arc::new(Notify::new());
+    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    for _ in 0..50 {
+        assert_eq!(read(&sampling).await, (100, HIT));
+    }
+    while compared() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((compared(), verified().sampled), (4, 0));
+    *store.0.gate.lock().unwrap() = None;
+    gate.notify_waiters();
+    while verified().sampled < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(verified().stale, 0);
+    // A write that nothing invalidates.
+    catalogue.patch(id(), price(200)).await.expect("writes");
+    assert_eq!(read(&sampling).await, (100, HIT));
+    while verified().sampled < 5 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(verified().stale, 1);
 }

@@ -8,3 +8,4 @@ mod session;
 mod startup;
 mod support;
 mod telemetry;
+mod verify;
