@@ -10,8 +10,6 @@ use catalog_service::{CacheStatus, Reply, Source};
 
 use crate::problem::Problem;
 
-/// The version of the entry, as writers and readers exchange it.
-pub(crate) const LARDER_VERSION: &str = "Larder-Version";
 const CACHE_STATUS: &str = "cache-status";
 
 /// The strong entity tag of a revision.

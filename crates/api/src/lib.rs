@@ -8,5 +8,6 @@ mod input;
 mod problem;
 mod routes;
 mod server;
+mod session;
 
 pub use server::{ServeError, Server, start};

@@ -163,7 +163,8 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         found.expect("every view has settings").1.clone()
     };
     let catalogue = Catalogue::new(PostgresCatalogue::new(db), shared, of)
-        .map_err(|error| option("namespaces")(error.to_string()))?;
+        .map_err(|error| option("namespaces")(error.to_string()))?
+        .sampling(config.verify.sample);
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
     let state = State { catalogue, config, registry: telemetry.registry(), filler };

@@ -30,6 +30,6 @@ pub use options::{
 };
 pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
-pub use telemetry::{Metrics, NamespaceStats, TierStats};
+pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};

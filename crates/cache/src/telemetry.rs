@@ -1,12 +1,16 @@
 //! Every metric of the cache, defined once.
 
+mod staleness;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
 
+pub use self::staleness::Verified;
+use self::staleness::VerifiedCounters;
 use crate::entry::Unreadable;
 use crate::tier::L2;
 
@@ -14,6 +18,7 @@ use crate::tier::L2;
 #[derive(Debug, Default)]
 pub struct Metrics {
     namespaces: Mutex<BTreeMap<String, Arc<Counters>>>,
+    staleness: OnceLock<Histogram<f64>>,
 }
 
 /// The counters of one namespace. Each event is counted in exactly one place.
@@ -37,6 +42,7 @@ pub(crate) struct Counters {
     pub(crate) invalidations_feed: Count,
     pub(crate) invalidations_backplane: Count,
     pub(crate) invalidations_lost: Count,
+    verified: VerifiedCounters,
     unreadable_format: Count,
     unreadable_schema: Count,
     unreadable_corrupt: Count,
@@ -92,6 +98,8 @@ pub struct NamespaceStats {
     pub invalidations_backplane: u64,
     /// Entries that were there but could not be used: another format or schema, or damaged.
     pub unreadable: u64,
+    /// Answers whose age was found out.
+    pub verified: Verified,
     /// Entries in this process at present …
     pub l1_entries: u64,
     /// … and the bytes they are reckoned to take.
@@ -194,6 +202,7 @@ impl Counters {
             unreadable: self.unreadable_format.get()
                 + self.unreadable_schema.get()
                 + self.unreadable_corrupt.get(),
+            verified: self.verified.stats(),
             l1_entries,
             l1_bytes,
         }
@@ -316,6 +325,7 @@ impl Metrics {
             "Bytes that the entries held in this process are reckoned to take.",
             |counters| counters.usage().1,
         );
+        self.register_staleness(meter);
         let l2 = Arc::downgrade(l2);
         meter
             .u64_observable_counter("larder.redis.round_trips")

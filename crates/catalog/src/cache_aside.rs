@@ -6,7 +6,7 @@
 //! older version and is refused by the tombstone that the write left.
 
 use catalog_domain::{Change, ProductId};
-use larder::{Invalidation, Version};
+use larder::{CallOptions, Invalidation, Version};
 
 use crate::error::CatalogueError;
 use crate::namespace::{Origin, ViewCache};
@@ -17,8 +17,9 @@ pub(crate) async fn read<V: CachedView>(
     cache: &ViewCache<V>,
     origin: &Origin<V>,
     id: ProductId,
+    call: &CallOptions,
 ) -> Result<Reply, CatalogueError> {
-    Ok(Reply::of(cache.get_with(&id, || origin(id)).await?))
+    Ok(Reply::of(cache.get_with_by(&id, call, || origin(id)).await?))
 }
 
 /// Invalidates what a committed write has changed.

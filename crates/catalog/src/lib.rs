@@ -9,6 +9,7 @@ mod refresh_ahead;
 mod rendered;
 mod reply;
 mod service;
+mod shadow;
 mod strategy;
 mod ttl;
 

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use catalog_domain::{Change, ProductId, RepositoryError, Revised, View};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use larder::{Cache, Loaded, OptionError, Version};
+use larder::{Cache, CallOptions, Loaded, OptionError, Version};
 
 use crate::error::{CatalogueError, LoadFailure};
 use crate::rendered::{CachedView, Rendered};
@@ -81,15 +81,19 @@ impl<V: CachedView> Namespace<V> {
         Ok(())
     }
 
-    pub(crate) async fn read(&self, id: ProductId) -> Result<Reply, CatalogueError> {
+    pub(crate) async fn read(
+        &self,
+        id: ProductId,
+        call: &CallOptions,
+    ) -> Result<Reply, CatalogueError> {
         let active = self.active.load_full();
         let cache = &active.cache;
         match active.settings.strategy {
             Strategy::None => none::read(cache, &self.origin, id).await,
-            Strategy::CacheAside => cache_aside::read(cache, &self.origin, id).await,
-            Strategy::ReadThrough => read_through::read(cache, id).await,
-            Strategy::RefreshAhead => refresh_ahead::read(cache, id).await,
-            Strategy::Ttl => ttl::read(cache, id).await,
+            Strategy::CacheAside => cache_aside::read(cache, &self.origin, id, call).await,
+            Strategy::ReadThrough => read_through::read(cache, id, call).await,
+            Strategy::RefreshAhead => refresh_ahead::read(cache, id, call).await,
+            Strategy::Ttl => ttl::read(cache, id, call).await,
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing is looked up and nothing stored. Loads still run under the namespace's cap: the
 //! database is protected whatever the strategy. A write has nothing to invalidate, for the
-//! entries that another strategy left behind are below the floor that adopting it raised.
+//! entries that another strategy left behind are below the floor that adopting it raised. Nor is
+//! there a version to ask for: nothing is newer than what Postgres answers.
 
 use catalog_domain::ProductId;
 

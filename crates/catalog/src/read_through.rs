@@ -2,6 +2,7 @@
 //! to Postgres and then invalidates, as in cache-aside.
 
 use catalog_domain::ProductId;
+use larder::CallOptions;
 
 use crate::error::CatalogueError;
 use crate::namespace::ViewCache;
@@ -13,6 +14,7 @@ pub(crate) use crate::cache_aside::written;
 pub(crate) async fn read<V: CachedView>(
     cache: &ViewCache<V>,
     id: ProductId,
+    call: &CallOptions,
 ) -> Result<Reply, CatalogueError> {
-    Ok(Reply::of(cache.get(&id).await?))
+    Ok(Reply::of(cache.get_by(&id, call).await?))
 }

@@ -9,12 +9,14 @@ use catalog_domain::{
     Written,
 };
 use futures_util::StreamExt;
-use larder::{L2, Metrics, OptionError};
+use larder::{CallOptions, L2, Metrics, OptionError};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
 use crate::reply::Reply;
+use crate::shadow::Shadow;
 use crate::strategy::NamespaceSettings;
 
 /// Invalidations of one write that are sent at the same time.
@@ -34,6 +36,7 @@ pub struct Shared {
 /// The catalogue over a store `R`.
 pub struct Catalogue<R> {
     inner: Arc<Inner<R>>,
+    shadow: Option<Arc<Shadow<R>>>,
 }
 
 struct Inner<R> {
@@ -45,7 +48,7 @@ struct Inner<R> {
 
 impl<R> Clone for Catalogue<R> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), shadow: self.shadow.clone() }
     }
 }
 
@@ -84,7 +87,20 @@ impl<R: ProductRepository> Catalogue<R> {
         });
         let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
         let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
-        Ok(Self { inner: Arc::new(Inner { repository, shared, pages, summaries }) })
+        let inner = Arc::new(Inner { repository, shared, pages, summaries });
+        Ok(Self { inner, shadow: None })
+    }
+
+    /// The same catalogue, which asks the store beside a part `sample` (0 to 1) of the cache's
+    /// answers how new they were, and records it as `larder.staleness`.
+    #[must_use]
+    pub fn sampling(mut self, sample: f64) -> Self {
+        let shadow = || {
+            let repository = Arc::clone(&self.inner.repository);
+            Arc::new(Shadow::new(repository, Arc::clone(&self.inner.shared.metrics), sample))
+        };
+        self.shadow = (sample > 0.0).then(shadow);
+        self
     }
 
     /// The store.
@@ -124,13 +140,17 @@ impl<R: ProductRepository> Catalogue<R> {
         }
     }
 
-    /// The full page; without a body if there is no such product.
+    /// The full page; without a body if there is no such product. Not older than
+    /// `call.min_version`, as long as there is one: whatever is newest in Postgres is an answer.
     ///
     /// # Errors
     ///
     /// When Postgres is needed and does not answer, or is asked too much.
-    pub async fn page(&self, id: ProductId) -> Result<Reply, CatalogueError> {
-        self.inner.pages.read(id).await
+    pub async fn page(&self, id: ProductId, call: &CallOptions) -> Result<Reply, CatalogueError> {
+        let began = Instant::now();
+        let reply = self.inner.pages.read(id, call).await?;
+        self.cast_shadow(View::ProductPage, id, began, &reply);
+        Ok(reply)
     }
 
     /// The summary; without a body if there is no such product.
@@ -138,8 +158,15 @@ impl<R: ProductRepository> Catalogue<R> {
     /// # Errors
     ///
     /// As [`page`](Self::page).
-    pub async fn summary(&self, id: ProductId) -> Result<Reply, CatalogueError> {
-        self.inner.summaries.read(id).await
+    pub async fn summary(
+        &self,
+        id: ProductId,
+        call: &CallOptions,
+    ) -> Result<Reply, CatalogueError> {
+        let began = Instant::now();
+        let reply = self.inner.summaries.read(id, call).await?;
+        self.cast_shadow(View::ProductSummary, id, began, &reply);
+        Ok(reply)
     }
 
     /// A page of a category, uncached; `None` if there is no such category.
@@ -236,6 +263,14 @@ impl<R: ProductRepository> Catalogue<R> {
             Ok(written)
         })
         .await
+    }
+}
+
+impl<R: ProductRepository> Catalogue<R> {
+    fn cast_shadow(&self, view: View, id: ProductId, began: Instant, reply: &Reply) {
+        if let Some(shadow) = &self.shadow {
+            shadow.cast(view, id, began, reply);
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use catalog_domain::{
-    Change, Currency, ListRequest, Listing, NewProduct, NewReview, Price, ProductId, ProductName,
-    ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
+    Change, Currency, ListRequest, Listing, NewProduct, NewReview, Newest, Price, ProductId,
+    ProductName, ProductPage, ProductPatch, ProductReplacement, ProductRepository, ProductSummary,
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
 use futures_util::FutureExt;
-use larder::{L1Options, L2, MemoryTier, NamespaceOptions, Tier};
+use larder::{CallOptions, L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
 use crate::{Catalogue, CatalogueError, NamespaceSettings, Shared, Source, Strategy, Tiers};
@@ -25,7 +25,8 @@ struct Store(Arc<Inner>);
 struct Inner {
     prices: Mutex<BTreeMap<i64, (u64, i64)>>,
     loads: AtomicU64,
-    /// When set, a load waits here after it has read.
+    compared: AtomicU64,
+    /// When set, a load waits here after it has read, and a comparison before.
     gate: Mutex<Option<Arc<Notify>>>,
 }
 
@@ -73,6 +74,18 @@ impl ProductRepository for Store {
             updated_at: jiff::Timestamp::UNIX_EPOCH,
         };
         Ok(Revised { revision: Revision { epoch: 1, counter }, value: Some(value) })
+    }
+
+    async fn newest(&self, _: View, id: ProductId) -> Result<Option<Newest>, RepositoryError> {
+        self.0.compared.fetch_add(1, Ordering::SeqCst);
+        let gate = self.0.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.notified().await;
+        }
+        let counter = self.0.prices.lock().unwrap().get(&id.get()).map_or(0, |price| price.0);
+        let revision = Revision { epoch: 1, counter };
+        let ago = Duration::from_secs(60);
+        Ok(Some(Newest { revision, changed: ago, epoch_changed: ago }))
     }
 
     async fn list(&self, _: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
@@ -150,7 +163,7 @@ fn price(minor: i64) -> ProductPatch {
 
 /// The price that a reader sees, and where it came from.
 async fn read(catalogue: &Catalogue<Store>) -> (i64, Source) {
-    let reply = catalogue.summary(id()).await.expect("answers");
+    let reply = catalogue.summary(id(), &CallOptions::default()).await.expect("answers");
     let body = reply.body.expect("is there");
     let json: serde_json::Value = serde_json::from_slice(&body).expect("is JSON");
     (json["price"]["minor"].as_i64().expect("a number"), reply.status.source)
@@ -205,12 +218,14 @@ async fn an_absent_product_is_remembered_until_it_is_there() {
     let (store, catalogue) = catalogue(Strategy::ReadThrough);
     let other = ProductId::try_from(8).expect("an id");
     for source in [Source::Miss("absent"), HIT, HIT] {
-        let reply = catalogue.summary(other).await.expect("answers");
+        let reply = catalogue.summary(other, &CallOptions::default()).await.expect("answers");
         assert_eq!((reply.body, reply.status.source), (None, source));
     }
     assert_eq!(store.loads(), 1);
     catalogue.patch(other, price(5)).await.expect("writes");
-    assert!(catalogue.summary(other).await.expect("answers").body.is_some());
+    assert!(
+        catalogue.summary(other, &CallOptions::default()).await.expect("answers").body.is_some()
+    );
 }
 
 #[tokio::test]
@@ -288,12 +303,12 @@ async fn more_loads_than_the_cap_are_shed() {
     *store.0.gate.lock().unwrap() = Some(Arc::default());
     let first = tokio::spawn({
         let catalogue = catalogue.clone();
-        async move { catalogue.summary(id()).await.map(drop) }
+        async move { catalogue.summary(id(), &CallOptions::default()).await.map(drop) }
     });
     while store.loads() == 0 {
         tokio::task::yield_now().await;
     }
-    let shed = catalogue.summary(id()).await;
+    let shed = catalogue.summary(id(), &CallOptions::default()).await;
     assert!(matches!(shed, Err(CatalogueError::Overloaded { .. })), "{shed:?}");
     first.abort();
 }
@@ -318,4 +333,42 @@ fn combinations_that_cannot_work_name_the_field() {
         let untimed = NamespaceSettings { strategy: timed, ..aside.clone() };
         assert_eq!(field(untimed), Some("ttl"));
     }
+}
+
+#[tokio::test]
+async fn a_part_of_the_answers_is_compared_and_nobody_waits_for_it() {
+    let (store, catalogue) = catalogue(Strategy::Ttl);
+    read(&catalogue).await;
+    let compared = || store.0.compared.load(Ordering::SeqCst);
+    let verified = || catalogue.shared().metrics.stats()["product-summary"].verified;
+    // None unless it is asked for; of loads none at all.
+    read(&catalogue).await;
+    let sampling = catalogue.clone().sampling(1.0);
+    let other = ProductId::try_from(8).expect("an id");
+    sampling.summary(other, &CallOptions::default()).await.expect("answers");
+    tokio::task::yield_now().await;
+    assert_eq!(compared(), 0);
+    // The store hangs: answers come all the same, and few comparisons wait.
+    let gate = Arc::new(Notify::new());
+    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    for _ in 0..50 {
+        assert_eq!(read(&sampling).await, (100, HIT));
+    }
+    while compared() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((compared(), verified().sampled), (4, 0));
+    *store.0.gate.lock().unwrap() = None;
+    gate.notify_waiters();
+    while verified().sampled < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(verified().stale, 0);
+    // A write that nothing invalidates.
+    catalogue.patch(id(), price(200)).await.expect("writes");
+    assert_eq!(read(&sampling).await, (100, HIT));
+    while verified().sampled < 5 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(verified().stale, 1);
 }

@@ -1,6 +1,7 @@
 //! Revisions: how new a view is, and what a write made newer.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::values::ProductId;
 
@@ -51,6 +52,17 @@ pub struct Change {
     pub revision: Revision,
 }
 
+/// The newest revision of a view, and since when it is that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// The revision.
+    pub revision: Revision,
+    /// How long ago its counter moved last, by the store's own clock …
+    pub changed: Duration,
+    /// … and its epoch.
+    pub epoch_changed: Duration,
+}
+
 /// What a committed write led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written<T> {
@@ -60,6 +72,26 @@ pub struct Written<T> {
     pub revision: Revision,
     /// All views it changed.
     pub changes: Vec<Change>,
+}
+
+impl Newest {
+    /// How long at least a view of the revision `seen` has been old; `None`: it is not.
+    ///
+    /// At least: of several changes only the last one's time is known.
+    #[must_use]
+    pub fn older_for(&self, seen: Revision) -> Option<Duration> {
+        let since =
+            if seen.epoch < self.revision.epoch { self.epoch_changed } else { self.changed };
+        (seen < self.revision).then_some(since)
+    }
+}
+
+impl<T> Written<T> {
+    /// The changes of the product `id` itself, in the order of [`View::ALL`].
+    pub fn own(&self, id: ProductId) -> impl Iterator<Item = &Change> {
+        let of = move |view| self.changes.iter().find(move |c| c.view == view && c.id == id);
+        View::ALL.into_iter().filter_map(of)
+    }
 }
 
 impl View {
@@ -85,5 +117,21 @@ impl View {
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.counter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_is_so_since_its_epoch_or_its_counter_moved() {
+        let [counter, epoch] = [1, 2].map(Duration::from_secs);
+        let revision = |epoch, counter| Revision { epoch, counter };
+        let newest = Newest { revision: revision(3, 7), changed: counter, epoch_changed: epoch };
+        assert_eq!(newest.older_for(revision(3, 6)), Some(counter));
+        assert_eq!(newest.older_for(revision(2, 9)), Some(epoch));
+        assert_eq!(newest.older_for(revision(3, 7)), None);
+        assert_eq!(newest.older_for(revision(4, 0)), None);
     }
 }

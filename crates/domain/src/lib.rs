@@ -10,7 +10,7 @@ mod repository;
 mod text;
 mod values;
 
-pub use change::{Change, Revised, Revision, View, Written};
+pub use change::{Change, Newest, Revised, Revision, View, Written};
 pub use draft::{
     Field, NewProduct, NewReview, NewVariant, ProductPatch, ProductReplacement, StockChange,
     StockDelta,

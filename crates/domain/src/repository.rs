@@ -4,7 +4,7 @@ use std::future::Future;
 
 use thiserror::Error;
 
-use crate::change::{Revised, Written};
+use crate::change::{Newest, Revised, View, Written};
 use crate::draft::{NewProduct, NewReview, ProductPatch, ProductReplacement};
 use crate::error::ValidationError;
 use crate::listing::{ListRequest, Listing};
@@ -61,6 +61,13 @@ pub trait ProductRepository: Send + Sync + 'static {
         &self,
         id: ProductId,
     ) -> impl Future<Output = Result<Revised<Option<ProductSummary>>, RepositoryError>> + Send;
+
+    /// The newest revision of a view, without its value; `None` if views of this kind have none.
+    fn newest(
+        &self,
+        view: View,
+        id: ProductId,
+    ) -> impl Future<Output = Result<Option<Newest>, RepositoryError>> + Send;
 
     /// One page of a category; `None` if there is no such category.
     fn list(

@@ -5,6 +5,7 @@ mod delete;
 mod errors;
 mod listing;
 mod migrate;
+mod newest;
 mod page;
 mod patch;
 mod replace;

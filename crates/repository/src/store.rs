@@ -1,14 +1,14 @@
 //! The port, implemented: each method is the function of the same name in its own file.
 
 use catalog_domain::{
-    ListRequest, Listing, NewProduct, NewReview, ProductId, ProductPage, ProductPatch,
+    ListRequest, Listing, NewProduct, NewReview, Newest, ProductId, ProductPage, ProductPatch,
     ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, Revised,
-    Written,
+    View, Written,
 };
 use larder_postgres::{Database, Purpose, Statement};
 
 use crate::errors::translate;
-use crate::{create, delete, listing, page, patch, replace, review, summary};
+use crate::{create, delete, listing, newest, page, patch, replace, review, summary};
 
 const READY: Statement = Statement {
     namespace: "",
@@ -47,6 +47,10 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
     ) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
         summary::summary(&self.db, id).await
+    }
+
+    async fn newest(&self, view: View, id: ProductId) -> Result<Option<Newest>, RepositoryError> {
+        newest::newest(&self.db, view, id).await
     }
 
     async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, RepositoryError> {

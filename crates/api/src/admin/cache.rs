@@ -44,6 +44,10 @@ async fn show(state: Data<State>) -> HttpResponse {
                 "invalidations": counted.invalidations,
                 "invalidations_lost": counted.invalidations_lost,
                 "unreadable": counted.unreadable,
+                "verified": {
+                    "sampled": counted.verified.sampled,
+                    "stale": counted.verified.stale,
+                },
             })
         })
         .collect();

@@ -2,6 +2,7 @@
 
 mod merge;
 mod settings;
+mod verify;
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ pub use self::settings::{
     CacheConfig, Config, DatabaseConfig, NamespaceConfig, RedisConfig, ServerConfig,
     TelemetryConfig,
 };
+pub use self::verify::VerifyConfig;
 
 /// A configuration that cannot be used. The message names the key; secrets are not repeated.
 #[derive(Debug, Error, PartialEq, Eq)]

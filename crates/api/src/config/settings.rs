@@ -13,7 +13,7 @@ use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
 
-use super::ConfigError;
+use super::{ConfigError, VerifyConfig};
 
 /// A shorter key could be guessed.
 const SHORTEST_KEY: usize = 16;
@@ -32,6 +32,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Each namespace.
     pub namespaces: Namespaces,
+    /// Whether the cache's answers are compared with Postgres.
+    pub verify: VerifyConfig,
     /// Logs, metrics, traces.
     pub telemetry: TelemetryConfig,
 }
@@ -412,6 +414,7 @@ impl Config {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.address()?;
         self.telemetry_options()?;
+        self.verify.validate()?;
         for view in View::ALL {
             self.namespace(view)?;
         }

@@ -89,6 +89,8 @@ fn every_mistake_names_its_key() {
         ),
         ("[telemetry]\notlp_protocol = \"udp\"", "telemetry.otlp_protocol"),
         ("[telemetry]\nsample_ratio = 2.0", "telemetry.sample_ratio"),
+        ("[verify]\nsample = 1.5", "verify.sample"),
+        ("[verify]\nsample = nan", "verify.sample"),
         ("[cache]\nenvironment = \"\"", "cache.environment"),
         ("[server", "larder.toml"),
     ];

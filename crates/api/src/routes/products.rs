@@ -3,14 +3,16 @@
 use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use catalog_domain::{Revision, Written};
+use catalog_domain::{ProductId, View, Written};
+use larder::CallOptions;
 use serde_json::json;
 
 use crate::app::State;
-use crate::headers::{LARDER_VERSION, etag, reply};
+use crate::headers::{etag, reply};
 use crate::input::{self, Body, PatchBody, ProductBody, ReplacementBody, ReviewBody};
 use crate::problem::Problem;
 use crate::routes::resource;
+use crate::session::{LARDER_VERSION, asked, made};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
@@ -36,7 +38,7 @@ async fn page(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let found = state.catalogue.page(input::id(&id)?).await?;
+    let found = state.catalogue.page(input::id(&id)?, &call(&request, View::ProductPage)?).await?;
     Ok(reply(&request, "product", found))
 }
 
@@ -45,7 +47,8 @@ async fn summary(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let found = state.catalogue.summary(input::id(&id)?).await?;
+    let found =
+        state.catalogue.summary(input::id(&id)?, &call(&request, View::ProductSummary)?).await?;
     Ok(reply(&request, "product", found))
 }
 
@@ -59,7 +62,7 @@ async fn create(
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/products/{}", written.value)))
         .insert_header((ETAG, etag(written.revision)))
-        .insert_header((LARDER_VERSION, written.revision.to_string()))
+        .insert_header((LARDER_VERSION, made(&written, written.value)))
         .json(json!({ "id": written.value })))
 }
 
@@ -71,7 +74,7 @@ async fn replace(
 ) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
     let content = input::json::<ReplacementBody>(&request, body)?.into_draft()?;
-    done(state.catalogue.replace(id, content).await?)
+    done(id, state.catalogue.replace(id, content).await?)
 }
 
 async fn patch(
@@ -82,7 +85,7 @@ async fn patch(
 ) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
     let patch = input::json::<PatchBody>(&request, body)?.into_draft()?;
-    done(state.catalogue.patch(id, patch).await?)
+    done(id, state.catalogue.patch(id, patch).await?)
 }
 
 async fn add_review(
@@ -96,22 +99,28 @@ async fn add_review(
     let written = state.catalogue.add_review(id, review).await?;
     let written = written.ok_or_else(|| Problem::not_found("product"))?;
     Ok(HttpResponse::Created()
-        .insert_header((LARDER_VERSION, written.revision.to_string()))
+        .insert_header((LARDER_VERSION, made(&written, id)))
         .json(json!({ "id": written.value })))
 }
 
 async fn delete(id: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
-    let deleted = state.catalogue.delete(input::id(&id)?).await?;
-    deleted.ok_or_else(|| Problem::not_found("product"))?;
-    Ok(HttpResponse::NoContent().finish())
+    let id = input::id(&id)?;
+    let deleted = state.catalogue.delete(id).await?;
+    let deleted = deleted.ok_or_else(|| Problem::not_found("product"))?;
+    Ok(HttpResponse::NoContent().insert_header((LARDER_VERSION, made(&deleted, id))).finish())
 }
 
 /// 200 with the new version: the write is durable in the database.
-fn done(written: Option<Written<()>>) -> Result<HttpResponse, Problem> {
+fn done(id: ProductId, written: Option<Written<()>>) -> Result<HttpResponse, Problem> {
     let written = written.ok_or_else(|| Problem::not_found("product"))?;
-    let revision: Revision = written.revision;
     Ok(HttpResponse::Ok()
-        .insert_header((ETAG, etag(revision)))
-        .insert_header((LARDER_VERSION, revision.to_string()))
-        .json(json!({ "version": revision.to_string() })))
+        .insert_header((ETAG, etag(written.revision)))
+        .insert_header((LARDER_VERSION, made(&written, id)))
+        .json(json!({ "version": written.revision.to_string() })))
+}
+
+/// What a read of `view` asks of the cache.
+fn call(request: &HttpRequest, view: View) -> Result<CallOptions, Problem> {
+    let min_version = asked(request.headers(), view)?;
+    Ok(CallOptions { min_version, ..CallOptions::default() })
 }

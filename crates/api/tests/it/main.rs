@@ -4,6 +4,8 @@ mod counting;
 mod loading;
 mod outage;
 mod requests;
+mod session;
 mod startup;
 mod support;
 mod telemetry;
+mod verify;

@@ -217,7 +217,7 @@ async fn a_receiver_that_is_not_there_costs_nothing_but_its_data() {
 }
 
 /// The sum of a counter's samples whose labels contain all of `labels`.
-fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
     metrics
         .lines()
         .filter(|line| line.split(['{', ' ']).next() == Some(name))

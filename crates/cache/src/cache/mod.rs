@@ -24,7 +24,7 @@ use crate::codec::{CacheValue, fingerprint};
 use crate::coherence::Coherence;
 use crate::key::KeySpace;
 use crate::load::{Flights, Joined, LoadLimit, Overloaded, Source, Takeoff};
-use crate::lookup::{GetError, Loaded, Lookup, Miss};
+use crate::lookup::{GetError, Loaded, Lookup, Miss, Tier};
 use crate::options::{CallOptions, NamespaceOptions, OptionError};
 use crate::tag::Barriers;
 use crate::telemetry::{Counters, Metrics};
@@ -307,7 +307,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     }
 
     /// Leads the load of `key`, or waits for the one under way, if it brings what is new
-    /// enough.
+    /// enough: what was asked for, or else what the origin has by now.
     async fn load_once(
         self: &Arc<Self>,
         key: &K,
@@ -318,6 +318,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             // This process was frozen: what it was loading then may be old by now.
             self.flights.detach(key);
         }
+        let mut waited = false;
         loop {
             match self.flights.join(key) {
                 Joined::Leader(takeoff, passenger) => {
@@ -327,8 +328,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 Joined::Passenger(passenger) => {
                     self.counters.coalesced_process.up();
                     match passenger.arrive().await {
-                        // It began before the change that this caller has seen.
-                        Some(Ok(lookup)) if lookup.version < course.at_least => {}
+                        // It began before the change that this caller has seen. The next one
+                        // does not: what the origin answers then is its newest, should even that
+                        // be older than what was asked for.
+                        Some(Ok(lookup))
+                            if lookup.version < course.at_least
+                                && !(waited && lookup.tier == Tier::Origin) =>
+                        {
+                            waited = true;
+                        }
                         Some(outcome) => return outcome,
                         None => return Err(GetError::Aborted),
                     }

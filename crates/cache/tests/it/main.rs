@@ -10,6 +10,7 @@ mod memory;
 mod outage;
 mod proxy;
 mod reads;
+mod session;
 mod support;
 mod tags;
 

@@ -201,3 +201,38 @@ async fn a_category_is_listed_with_all_below_it_in_pages() {
     let nowhere = ListRequest { category: of("no-such"), after: None, limit: 7 };
     assert!(fixture.catalogue.list(&nowhere).await.expect("answers").is_none());
 }
+
+#[tokio::test]
+async fn how_new_a_view_is_costs_one_statement_and_tells_since_when() {
+    if skip_without_servers("how_new_a_view_is_costs_one_statement_and_tells_since_when") {
+        return;
+    }
+    let fixture = filled().await;
+    let newest = async |view, number| {
+        let newest = fixture.catalogue.newest(view, id(number)).await.expect("reads");
+        newest.expect("the views are tracked")
+    };
+    let before = newest(View::ProductPage, 1).await;
+    let counted = fixture.database.counted().await;
+    assert_eq!(before.revision, revision(&fixture, 1).await);
+    assert_eq!(before.older_for(before.revision), None);
+    let pause = std::time::Duration::from_millis(50);
+    tokio::time::sleep(pause).await;
+    let patch = ProductPatch { price: Some(euros(5)), ..ProductPatch::default() };
+    let patched = fixture.catalogue.patch(id(1), &patch).await.expect("patches").expect("is there");
+    tokio::time::sleep(pause).await;
+    let now = newest(View::ProductPage, 1).await;
+    assert_eq!(now.revision, patched.revision);
+    let old = now.older_for(before.revision).expect("is older");
+    assert!(old >= pause && old < now.epoch_changed, "{now:?}");
+    // The page, the four statements of the write, and this.
+    assert_eq!(fixture.database.counted().await - counted, 5);
+    // What was never there has a revision, too, and a barrier makes it and all others old.
+    let never = newest(View::ProductSummary, 1_000_000).await;
+    assert_eq!(never.revision.counter, 0);
+    fixture.database.execute("TRUNCATE products CASCADE").await;
+    let barrier = newest(View::ProductPage, 1).await;
+    assert!(barrier.revision.epoch > now.revision.epoch);
+    let old = barrier.older_for(now.revision).expect("is older");
+    assert_eq!(old, barrier.epoch_changed);
+}
