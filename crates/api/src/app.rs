@@ -4,7 +4,7 @@ use bytes::Bytes;
 use catalog_domain::{RepositoryError, View};
 use catalog_repository::PostgresCatalogue;
 use catalog_service::{Catalogue, NamespaceSettings};
-use larder_postgres::adopt_strategy;
+use larder_postgres::{Database, adopt_strategy};
 use larder_telemetry::Registry;
 
 use crate::config::Config;
@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) filler: Bytes,
+    /// What the change feed is read from, where that is another role's.
+    pub(crate) feed: Option<Database>,
 }
 
 impl State {

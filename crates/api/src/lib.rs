@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod coherence;
 pub mod config;
 mod headers;
 mod input;

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::admin::{self, Access};
 use crate::app::State;
+use crate::coherence;
 use crate::config::{Config, ConfigError};
 use crate::problem::Problem;
 use crate::routes;
@@ -42,6 +43,12 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// The change feed cannot be opened.
+    #[error(
+        "feed: {0} (does the role of database.feed_url, or of database.url, have the rights of \
+         larder_relay? feed.enabled = false does without)"
+    )]
+    Feed(String),
     /// Postgres does not answer, or has not been migrated.
     #[error("database.url: {0} (has the schema been migrated? `catalog-api migrate`)")]
     Database(#[from] RepositoryError),
@@ -96,6 +103,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let state = Data::new(state(config, telemetry).await?);
+    let coherence = state.catalogue.shared().coherence.clone();
 
     let server = state.config.server.clone();
     let access = Access::of(&server.admin_key, address);
@@ -136,7 +144,15 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         .map_err(|source| ServeError::Bind { address, source })?
         .run();
     let handle = server.handle();
-    Ok(Server { address, handle, running: tokio::spawn(server) })
+    let running = tokio::spawn(async move {
+        let ended = server.await;
+        if let Some(coherence) = coherence {
+            // Another process is to relay at once.
+            coherence.resign().await;
+        }
+        ended
+    });
+    Ok(Server { address, handle, running })
 }
 
 async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {
@@ -145,14 +161,21 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         .map_err(|error| option("database")(error.to_string()))?;
     let tier = RedisTier::connect(config.redis_options()?)
         .map_err(|error| option("redis")(error.to_string()))?;
+    let l2 = Arc::new(L2::Redis(tier));
+    let kept = coherence::keep(&config, &db, &l2).await?;
     let shared = Shared {
         environment: config.cache.environment.clone(),
-        l2: Arc::new(L2::Redis(tier)),
+        l2,
         metrics: Arc::new(Metrics::default()),
+        coherence: Some(Arc::clone(&kept.coherence)),
     };
     let meter = telemetry.meter();
     db.ledger().register(&meter);
+    if let Some(feed) = &kept.feed {
+        feed.ledger().register(&meter);
+    }
     shared.metrics.register(&meter, &shared.l2);
+    kept.coherence.register(&meter);
 
     let mut settings = Vec::new();
     for view in View::ALL {
@@ -167,10 +190,12 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         .sampling(config.verify.sample);
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
-    let state = State { catalogue, config, registry: telemetry.registry(), filler };
+    let state =
+        State { catalogue, config, registry: telemetry.registry(), filler, feed: kept.feed };
     for (view, settings) in settings {
         state.adopt(view, settings).await?;
     }
+    coherence::settle(&kept.coherence).await;
     Ok(state)
 }
 

@@ -125,6 +125,11 @@ impl<V: CachedView> Active<V> {
             &shared.metrics,
         )?;
         let origin = Arc::clone(origin);
-        Ok(Self { settings, cache: cache.with_source(move |id| origin(id)) })
+        let cache = cache.with_source(move |id| origin(id));
+        let cache = match &shared.coherence {
+            Some(coherence) => cache.coherent(coherence),
+            None => cache,
+        };
+        Ok(Self { settings, cache })
     }
 }

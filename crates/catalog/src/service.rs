@@ -9,7 +9,7 @@ use catalog_domain::{
     Written,
 };
 use futures_util::StreamExt;
-use larder::{CallOptions, L2, Metrics, OptionError};
+use larder::{CallOptions, Coherence, L2, Metrics, OptionError};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -31,6 +31,8 @@ pub struct Shared {
     pub l2: Arc<L2>,
     /// Where lookups, loads and fills are counted.
     pub metrics: Arc<Metrics>,
+    /// What keeps namespaces coherent with other processes and with Postgres.
+    pub coherence: Option<Arc<Coherence>>,
 }
 
 /// The catalogue over a store `R`.

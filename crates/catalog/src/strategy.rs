@@ -138,6 +138,8 @@ impl NamespaceSettings {
         let options = NamespaceOptions {
             l1: matches!(self.tiers, Tiers::L1 | Tiers::L1L2).then(|| self.l1.clone()),
             l2: matches!(self.tiers, Tiers::L2 | Tiers::L1L2),
+            // Of a `ttl` entry nothing but its TTL makes an end.
+            coherent: !matches!(self.strategy, Strategy::None | Strategy::Ttl),
             ..self.options.clone()
         };
         match self.strategy {

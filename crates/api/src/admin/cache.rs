@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, ServiceConfig};
 use catalog_domain::View;
-use larder::TierStats;
+use larder::{Coherence, TierStats};
 use serde_json::{Value, json};
 
 use crate::app::State;
@@ -43,6 +43,8 @@ async fn show(state: Data<State>) -> HttpResponse {
                 "fills_rejected": counted.fills_rejected,
                 "invalidations": counted.invalidations,
                 "invalidations_lost": counted.invalidations_lost,
+                "invalidations_feed": counted.invalidations_feed,
+                "invalidations_backplane": counted.invalidations_backplane,
                 "unreadable": counted.unreadable,
                 "verified": {
                     "sampled": counted.verified.sampled,
@@ -54,8 +56,24 @@ async fn show(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "redis_available": shared.l2.is_available(),
         "redis_round_trips": shared.l2.round_trips(),
+        "coherence": shared.coherence.as_deref().map(coherence),
         "namespaces": namespaces,
     }))
+}
+
+fn coherence(kept: &Coherence) -> Value {
+    let relay = kept.relay();
+    json!({
+        "proven": kept.is_proven(),
+        "relay": {
+            "active": relay.is_active(),
+            "relayed": relay.relayed(),
+            "backlog": relay.backlog(),
+            "replays": relay.replays(),
+            "clears": relay.clears(),
+            "lag_ms": relay.lag().as_millis() as u64,
+        },
+    })
 }
 
 fn lookups(counted: TierStats) -> Value {

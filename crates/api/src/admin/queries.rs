@@ -27,7 +27,13 @@ async fn show(state: Data<State>) -> HttpResponse {
             shown
         })
         .collect();
-    HttpResponse::Ok().json(json!({ "totals": totals(ledger.totals()), "rows": rows }))
+    // The relay's own role: its statements are no part of the application's count.
+    let feed = state.feed.as_ref().map(|feed| totals(feed.ledger().totals()));
+    HttpResponse::Ok().json(json!({
+        "totals": totals(ledger.totals()),
+        "rows": rows,
+        "feed": feed,
+    }))
 }
 
 fn totals(totals: Totals) -> Value {

@@ -1,5 +1,6 @@
 //! Configuration: `larder.toml`, overridden by `LARDER__SECTION__KEY`.
 
+mod feed;
 mod merge;
 mod settings;
 mod verify;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+pub use self::feed::FeedConfig;
 pub use self::settings::{
     CacheConfig, Config, DatabaseConfig, NamespaceConfig, RedisConfig, ServerConfig,
     TelemetryConfig,

@@ -13,7 +13,10 @@ use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, VerifyConfig};
+use super::{ConfigError, FeedConfig, VerifyConfig};
+
+/// The relay reads, while the epochs are read anew.
+const FEED_CONNECTIONS: u32 = 2;
 
 /// A shorter key could be guessed.
 const SHORTEST_KEY: usize = 16;
@@ -34,6 +37,8 @@ pub struct Config {
     pub namespaces: Namespaces,
     /// Whether the cache's answers are compared with Postgres.
     pub verify: VerifyConfig,
+    /// The change feed and the backplane.
+    pub feed: FeedConfig,
     /// Logs, metrics, traces.
     pub telemetry: TelemetryConfig,
 }
@@ -67,6 +72,8 @@ pub struct ServerConfig {
 pub struct DatabaseConfig {
     /// The application's role.
     pub url: String,
+    /// The relay's role, for the change feed; empty: the application's.
+    pub feed_url: String,
     /// The administrator, for `migrate`, `seed` and imports only.
     pub admin_url: String,
     /// Connections at most.
@@ -201,6 +208,7 @@ impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
             url: "postgres://larder_app@127.0.0.1:15432/larder".to_owned(),
+            feed_url: String::new(),
             admin_url: "postgres://larder_admin@127.0.0.1:15432/larder".to_owned(),
             max_connections: 16,
             acquire_timeout_ms: 2_000,
@@ -251,7 +259,7 @@ impl Default for NamespaceConfig {
             compress_above_bytes: 0,
             l1_capacity_bytes: 67_108_864,
             l1_eviction: "s3-fifo".to_owned(),
-            l1_ttl_ms: 1_000,
+            l1_ttl_ms: 60_000,
             tombstone_ttl_ms: 60_000,
             max_concurrent_loads: 16,
             load_wait_ms: 1_000,
@@ -297,6 +305,18 @@ impl Config {
             statement_timeout: Duration::from_millis(database.statement_timeout_ms),
             application_name: self.telemetry.service_name.clone(),
         }
+    }
+
+    /// How to reach Postgres as the relay; `None`: as the application.
+    #[must_use]
+    pub fn feed_database_options(&self) -> Option<DatabaseOptions> {
+        let url = &self.database.feed_url;
+        (!url.is_empty()).then(|| DatabaseOptions {
+            url: url.clone(),
+            max_connections: FEED_CONNECTIONS,
+            application_name: format!("{}-feed", self.telemetry.service_name),
+            ..self.database_options()
+        })
     }
 
     /// How to reach Redis.
@@ -415,6 +435,7 @@ impl Config {
         self.address()?;
         self.telemetry_options()?;
         self.verify.validate()?;
+        self.feed.options()?;
         for view in View::ALL {
             self.namespace(view)?;
         }

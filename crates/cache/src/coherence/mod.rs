@@ -16,11 +16,14 @@ mod message;
 mod proof;
 mod relay;
 mod sabotage;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use opentelemetry::metrics::Meter;
 use thiserror::Error;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, interval, sleep};
@@ -32,8 +35,9 @@ pub(crate) use self::member::{Member, Source};
 pub(crate) use self::message::Event;
 use self::proof::Proof;
 use self::relay::Relay;
-pub use self::relay::{RelayOptions, RelayStatus};
+pub use self::relay::RelayOptions;
 pub use self::sabotage::Sabotage;
+pub use self::status::RelayStatus;
 use crate::key::KeySpace;
 use crate::tier::L2;
 
@@ -71,12 +75,21 @@ pub struct CoherenceOptionsError {
 /// A [`Cache`](crate::Cache) takes part once it is made
 /// [`coherent`](crate::Cache::coherent) with it. Dropped, it hears and tells nothing any more, and
 /// the tiers in this process are not used any more.
-#[derive(Debug)]
 pub struct Coherence {
     hub: Arc<Hub>,
     announcer: Announcer,
     status: Arc<RelayStatus>,
+    resign: Option<Resign>,
     tasks: Vec<AbortHandle>,
+}
+
+/// Gives the right to relay to another process.
+type Resign = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+impl std::fmt::Debug for Coherence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coherence").field("hub", &self.hub).finish_non_exhaustive()
+    }
 }
 
 impl Default for CoherenceOptions {
@@ -144,6 +157,17 @@ impl Coherence {
     ) -> Arc<Self> {
         let (mut coherence, environment) = Self::begin(environment, l2, options);
         coherence.spawn(recover(Arc::clone(&coherence.hub), Arc::clone(&feed)));
+        coherence.resign = Some(Box::new({
+            let feed = Arc::clone(&feed);
+            move || {
+                let feed = Arc::clone(&feed);
+                Box::pin(async move {
+                    if let Err(error) = feed.resign().await {
+                        tracing::debug!(%error, "the right to relay is left to run out");
+                    }
+                })
+            }
+        }));
         let relay = Relay {
             feed,
             hub: Arc::clone(&coherence.hub),
@@ -164,7 +188,8 @@ impl Coherence {
         let hub = Arc::new(Hub::new(name.clone(), proof, options.sabotage));
         let (announcer, announce) = Announcer::new(Arc::clone(l2), stream.clone(), name);
         let status = Arc::new(RelayStatus::default());
-        let mut coherence = Self { hub: Arc::clone(&hub), announcer, status, tasks: Vec::new() };
+        let mut coherence =
+            Self { hub: Arc::clone(&hub), announcer, status, resign: None, tasks: Vec::new() };
         coherence.spawn(announce);
         coherence.spawn(follower::follow(Arc::clone(&hub), l2.reader(&stream)));
         coherence.spawn(async move {
@@ -188,10 +213,23 @@ impl Coherence {
         self.holds(Instant::now()) && self.knows_epochs()
     }
 
+    /// Exports what the relay does under the `larder.feed.` names.
+    pub fn register(&self, meter: &Meter) {
+        self.status.register(meter);
+    }
+
     /// What the relay of this process does.
     #[must_use]
     pub fn relay(&self) -> &RelayStatus {
         &self.status
+    }
+
+    /// [`close`](Self::close), and lets another process relay at once.
+    pub async fn resign(&self) {
+        self.close();
+        if let Some(resign) = &self.resign {
+            resign().await;
+        }
     }
 
     /// Hears and tells nothing any more: the tiers in this process are used no longer, and

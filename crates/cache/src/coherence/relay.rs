@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -13,6 +12,7 @@ use super::announcer::Announcer;
 use super::feed::{Batch, Change, Feed, FeedError, Place};
 use super::hub::Hub;
 use super::message::Event;
+use super::status::RelayStatus;
 use crate::entry::Entry;
 use crate::key::KeySpace;
 use crate::redis::Histories;
@@ -50,17 +50,6 @@ pub struct RelayOptions {
     /// promoted, and may have lost what was told last), and when another process becomes the
     /// relay. It must be longer than a failover takes and a replica lags.
     pub replay: Duration,
-}
-
-/// What a relay does at present, and has done so far.
-#[derive(Debug, Default)]
-pub struct RelayStatus {
-    active: AtomicBool,
-    relayed: AtomicU64,
-    backlog: AtomicU64,
-    replays: AtomicU64,
-    clears: AtomicU64,
-    lag_ms: AtomicU64,
 }
 
 /// The relay of this process.
@@ -132,51 +121,6 @@ impl RelayOptions {
     }
 }
 
-impl RelayStatus {
-    /// Whether this process relays.
-    #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.active.load(Ordering::Relaxed)
-    }
-
-    /// Changes told so far, repeated ones included.
-    #[must_use]
-    pub fn relayed(&self) -> u64 {
-        self.relayed.load(Ordering::Relaxed)
-    }
-
-    /// Changes that wait for a shard that does not answer.
-    #[must_use]
-    pub fn backlog(&self) -> u64 {
-        self.backlog.load(Ordering::Relaxed)
-    }
-
-    /// How often recent changes were told again.
-    #[must_use]
-    pub fn replays(&self) -> u64 {
-        self.replays.load(Ordering::Relaxed)
-    }
-
-    /// How often a namespace was cleared, for there was too much to tell.
-    #[must_use]
-    pub fn clears(&self) -> u64 {
-        self.clears.load(Ordering::Relaxed)
-    }
-
-    /// How old the last moment is up to which all changes were taken by all; zero where this
-    /// process does not relay.
-    #[must_use]
-    pub fn lag(&self) -> Duration {
-        Duration::from_millis(self.lag_ms.load(Ordering::Relaxed))
-    }
-
-    fn rest(&self) {
-        self.active.store(false, Ordering::Relaxed);
-        self.backlog.store(0, Ordering::Relaxed);
-        self.lag_ms.store(0, Ordering::Relaxed);
-    }
-}
-
 impl<F: Feed> Relay<F> {
     /// Waits for its turn and relays, again and again, until it is aborted.
     pub(crate) async fn run(self) {
@@ -184,11 +128,11 @@ impl<F: Feed> Relay<F> {
             match in_time(self.feed.claim()).await {
                 Ok(Some(place)) => {
                     tracing::info!("this process relays the change feed");
-                    self.status.active.store(true, Ordering::Relaxed);
+                    self.status.begin();
                     if let Err(error) = self.turn(place).await {
                         tracing::warn!(%error, "the change feed is not relayed from here any more");
                     }
-                    self.status.rest();
+                    self.status.end();
                 }
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "the change feed does not answer"),
@@ -218,7 +162,7 @@ impl<F: Feed> Relay<F> {
             if turn.backlog.len() == 0 {
                 turn.complete = began;
             }
-            self.report(&turn);
+            self.status.report(turn.backlog.len(), turn.complete.elapsed());
             if began.duration_since(turn.looked) >= LOOK_EVERY {
                 turn.looked = began;
                 self.look(&mut turn).await?;
@@ -278,7 +222,7 @@ impl<F: Feed> Relay<F> {
             self.hub.relay(namespace, key, *version);
             // Also where L2 did not take it: what processes hold is old all the same.
             let by_all = self.announcer.tell(Event::key(namespace, key, *version)).await;
-            self.status.relayed.fetch_add(1, Ordering::Relaxed);
+            self.status.told();
             (in_l2.is_err() || by_all.is_err()).then_some(change)
         });
         told.buffer_unordered(AT_ONCE).filter_map(async |left| left).collect().await
@@ -304,7 +248,7 @@ impl<F: Feed> Relay<F> {
     }
 
     async fn clear(&self, namespaces: &[String]) -> Result<(), FeedError> {
-        self.status.clears.fetch_add(1, Ordering::Relaxed);
+        self.status.cleared();
         in_time(self.feed.clear(namespaces)).await
     }
 
@@ -323,17 +267,11 @@ impl<F: Feed> Relay<F> {
             return Ok(());
         }
         tracing::warn!("a shard has another history: telling it what was told lately");
-        self.status.replays.fetch_add(1, Ordering::Relaxed);
+        self.status.replayed();
         let (_, oldest) = turn.earlier.front().expect("one is always kept");
         let batch = in_time(self.feed.since(oldest, self.options.clear_above)).await?;
         turn.place = self.publish(batch, &mut turn.backlog).await?;
         Ok(())
-    }
-
-    fn report(&self, turn: &Turn) {
-        let (backlog, lag) = (turn.backlog.len() as u64, turn.complete.elapsed());
-        self.status.backlog.store(backlog, Ordering::Relaxed);
-        self.status.lag_ms.store(lag.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
