@@ -10,6 +10,7 @@ load_env() {
     while IFS='=' read -r key value; do
         case $key in
             DATABASE_URL) export LARDER__DATABASE__URL=$value ;;
+            DATABASE_FEED_URL) export LARDER__DATABASE__FEED_URL=$value ;;
             DATABASE_ADMIN_URL) export LARDER__DATABASE__ADMIN_URL=$value ;;
             REDIS_NODES) export LARDER__REDIS__NODES=$value ;;
         esac

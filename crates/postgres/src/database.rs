@@ -32,6 +32,10 @@ pub struct DatabaseOptions {
     pub statement_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
+    /// Whether a commit wakes the relay of the change feed at once. For writers that publish
+    /// nothing themselves: `NOTIFY` takes a lock that the whole server shares until the commit
+    /// is done, so a service with many writes publishes them itself and leaves this off.
+    pub doorbell: bool,
 }
 
 /// Why a [`Database`] could not be opened.
@@ -70,7 +74,7 @@ pub struct Transaction<'c> {
 }
 
 impl DatabaseOptions {
-    /// Defaults for `url`: 10 connections, 2 s to get one, 5 s for a statement.
+    /// Defaults for `url`: 10 connections, 2 s to get one, 5 s for a statement, no doorbell.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -79,6 +83,7 @@ impl DatabaseOptions {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             application_name: "larder".to_owned(),
+            doorbell: false,
         }
     }
 }
@@ -90,6 +95,19 @@ impl Database {
     ///
     /// If an option is unusable; never because Postgres does not answer.
     pub fn new(options: &DatabaseOptions) -> Result<Self, DatabaseError> {
+        Self::with_ledger(options, Arc::default())
+    }
+
+    /// The same, counting in a ledger that others may count in as well. Postgres counts by
+    /// role: pools of one role share a ledger, those of another role have another.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_ledger(
+        options: &DatabaseOptions,
+        ledger: Arc<Ledger>,
+    ) -> Result<Self, DatabaseError> {
         let connect = connect_options(options)?;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -101,7 +119,7 @@ impl Database {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool, ledger: Arc::default() })
+        Ok(Self { pool, ledger })
     }
 
     /// Whether `options` can work, without making anything.
@@ -136,6 +154,11 @@ impl Database {
     /// When no connection is to be had within the acquire timeout, or Postgres refuses.
     pub async fn begin(&self) -> Result<Transaction<'static>, sqlx::Error> {
         Ok(Transaction { inner: self.pool.begin().await?, ledger: Arc::clone(&self.ledger) })
+    }
+
+    /// How the pool's connections are made: for a connection that sends no statements.
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        PgConnectOptions::clone(&self.pool.connect_options())
     }
 
     /// Where the statements are counted.
@@ -194,9 +217,10 @@ fn connect_options(options: &DatabaseOptions) -> Result<PgConnectOptions, Databa
         return refuse("url", "must begin with postgres://");
     }
     let timeout = format!("{}ms", options.statement_timeout.as_millis());
+    let doorbell = if options.doorbell { "on" } else { "off" };
     Ok(PgConnectOptions::from_str(&options.url)
         .map_err(DatabaseError::Url)?
         .application_name(&options.application_name)
-        .options([("statement_timeout", timeout.as_str())])
+        .options([("statement_timeout", timeout.as_str()), ("larder.doorbell", doorbell)])
         .disable_statement_logging())
 }

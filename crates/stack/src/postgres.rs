@@ -14,12 +14,14 @@ use crate::ports::require_free;
 use crate::process::{Identity, log_file, pid_file, spawn, tail};
 use crate::user::RunAs;
 
-/// The database, its owner, the application's login role, and the group that migrations
-/// grant to.
+/// The database, its owner, and the login roles of the application and of its change feed, each
+/// with the group that migrations grant to.
 const DATABASE: &str = "larder";
 const ADMIN: &str = "larder_admin";
 const APP: &str = "larder_app";
-const GROUP: &str = "larder_application";
+const FEED: &str = "larder_feed";
+pub(crate) const APP_GROUP: &str = "larder_application";
+pub(crate) const FEED_GROUP: &str = "larder_relay";
 
 /// How long a start may take, crash recovery included.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -108,6 +110,13 @@ impl Postgres {
         format!("postgres://{APP}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
     }
 
+    /// The change feed's URL: a role that may read versions and move epochs, no more, and is
+    /// counted apart as well.
+    #[must_use]
+    pub fn database_feed_url(&self) -> String {
+        format!("postgres://{FEED}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
+    }
+
     /// Its process id.
     #[must_use]
     pub const fn pid(&self) -> i32 {
@@ -145,26 +154,45 @@ impl Postgres {
     /// Roles, database, extensions: made where they are missing.
     async fn prepare(&self) -> Result<(), StackError> {
         let mut server = PgConnection::connect(&self.admin_url("postgres")).await?;
+        // Each time: a database from before may lack roles that came later.
+        for (login, group) in [(APP, APP_GROUP), (FEED, FEED_GROUP)] {
+            make_role(&mut server, group, "NOLOGIN").await?;
+            let attributes = format!("LOGIN PASSWORD '{}' IN ROLE {group}", self.password);
+            make_role(&mut server, login, &attributes).await?;
+        }
         let made: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
                 .bind(DATABASE)
                 .fetch_one(&mut server)
                 .await?;
-        if made {
-            return Ok(());
+        if !made {
+            let mut template = PgConnection::connect(&self.admin_url("template1")).await?;
+            let counts = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements";
+            run(&mut template, counts.to_owned()).await?;
+            template.close().await?;
+            // Last: its presence says that all of this is done.
+            run(&mut server, format!("CREATE DATABASE {DATABASE}")).await?;
         }
-        let password = &self.password;
-        run(&mut server, format!("CREATE ROLE {GROUP} NOLOGIN")).await?;
-        let login = format!("CREATE ROLE {APP} LOGIN PASSWORD '{password}' IN ROLE {GROUP}");
-        run(&mut server, login).await?;
-        let mut template = PgConnection::connect(&self.admin_url("template1")).await?;
-        run(&mut template, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements".to_owned()).await?;
-        template.close().await?;
-        // Last: its presence says that all of this is done.
-        run(&mut server, format!("CREATE DATABASE {DATABASE}")).await?;
         server.close().await?;
         Ok(())
     }
+}
+
+/// Makes a role where it is missing. Roles belong to the whole server: another session may be
+/// first.
+pub(crate) async fn make_role(
+    connection: &mut PgConnection,
+    role: &str,
+    attributes: &str,
+) -> Result<(), StackError> {
+    let sql = format!(
+        "DO $$ BEGIN
+             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
+                 CREATE ROLE {role} {attributes};
+             END IF;
+         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    );
+    run(connection, sql).await
 }
 
 /// Runs SQL of this module's own making.

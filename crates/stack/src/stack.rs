@@ -30,6 +30,8 @@ pub struct StackOptions {
 pub struct StackInfo {
     /// The application's role.
     pub database_url: String,
+    /// The change feed's role.
+    pub database_feed_url: String,
     /// The superuser.
     pub database_admin_url: String,
     /// `redis://host:port` of every node.
@@ -126,11 +128,13 @@ impl Stack {
         let (postgres, redis) = (postgres?, redis?);
         let info = StackInfo {
             database_url: postgres.database_url(),
+            database_feed_url: postgres.database_feed_url(),
             database_admin_url: postgres.database_admin_url(),
             redis_nodes: redis.urls(),
         };
         let env = state.join("env");
         env_file::set(&env, "DATABASE_URL", &info.database_url)?;
+        env_file::set(&env, "DATABASE_FEED_URL", &info.database_feed_url)?;
         env_file::set(&env, "DATABASE_ADMIN_URL", &info.database_admin_url)?;
         env_file::set(&env, "REDIS_NODES", &info.redis_nodes.join(","))?;
         Ok(info)

@@ -15,7 +15,9 @@ use tempfile::TempDir;
 use crate::binaries::Binaries;
 use crate::error::StackError;
 use crate::ports::free_range;
-use crate::postgres::{Postgres, PostgresOptions, run};
+use crate::postgres::{
+    APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run,
+};
 use crate::redis_cluster::RedisCluster;
 use crate::topology::Topology;
 
@@ -36,7 +38,7 @@ pub struct TestPostgres {
     own: Option<(Postgres, TempDir)>,
 }
 
-/// A database for one test, with a login role that is counted apart. Dropped with the value.
+/// A database for one test, with login roles that are counted apart. Dropped with the value.
 #[derive(Debug)]
 pub struct TestDatabase {
     /// Its name.
@@ -47,6 +49,10 @@ pub struct TestDatabase {
     pub app_url: String,
     /// The application's role, a member of `larder_application`.
     pub app_role: String,
+    /// The change feed's URL for it.
+    pub feed_url: String,
+    /// The change feed's role, a member of `larder_relay`.
+    pub feed_role: String,
     server_url: String,
 }
 
@@ -188,33 +194,32 @@ fn folder() -> Result<TempDir, StackError> {
 }
 
 impl TestPostgres {
-    /// A new, empty database with an application role of its own.
+    /// A new, empty database with roles of its own for the application and the change feed.
     ///
     /// # Panics
     ///
     /// When the server does not answer.
     pub async fn database(&self) -> TestDatabase {
         let name = unique("test");
-        let app_role = format!("{name}_app");
+        let (app_role, feed_role) = (format!("{name}_app"), format!("{name}_feed"));
         let mut admin = self.admin().await;
-        let group = "DO $$ BEGIN CREATE ROLE larder_application NOLOGIN;
-                     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
-        let statements = [
-            group.to_owned(),
-            format!("CREATE ROLE {app_role} LOGIN PASSWORD 'test' IN ROLE larder_application"),
-            format!("CREATE DATABASE {name}"),
-        ];
-        for sql in statements {
-            run(&mut admin, sql).await.expect("the server makes roles and databases");
+        for (role, group) in [(&app_role, APP_GROUP), (&feed_role, FEED_GROUP)] {
+            make_role(&mut admin, group, "NOLOGIN").await.expect("the server makes roles");
+            let attributes = format!("LOGIN PASSWORD 'test' IN ROLE {group}");
+            make_role(&mut admin, role, &attributes).await.expect("the server makes roles");
         }
+        let database = format!("CREATE DATABASE {name}");
+        run(&mut admin, database).await.expect("the server makes databases");
         let host = self.admin_url.rsplit('@').next().unwrap_or_default();
         let host = host.split('/').next().unwrap_or_default();
         TestDatabase {
             admin_url: with_database(&self.admin_url, &name),
             app_url: format!("postgres://{app_role}:test@{host}/{name}"),
+            feed_url: format!("postgres://{feed_role}:test@{host}/{name}"),
             server_url: self.admin_url.clone(),
             name,
             app_role,
+            feed_role,
         }
     }
 
@@ -266,12 +271,21 @@ impl TestDatabase {
     ///
     /// When it does not answer, or has thrown statements away.
     pub async fn counted(&self) -> u64 {
+        self.counted_of(&self.app_role).await
+    }
+
+    /// The same of another role.
+    ///
+    /// # Panics
+    ///
+    /// As [`counted`](Self::counted).
+    pub async fn counted_of(&self, role: &str) -> u64 {
         let (calls, dealloc): (i64, i64) = sqlx::query_as(
             "SELECT coalesce(sum(s.calls), 0)::bigint, (SELECT dealloc FROM pg_stat_statements_info)
              FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid
              WHERE r.rolname = $1",
         )
-        .bind(&self.app_role)
+        .bind(role)
         .fetch_one(&mut self.admin().await)
         .await
         .expect("pg_stat_statements is readable");
@@ -327,9 +341,11 @@ impl Drop for TestPostgres {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (url, name, role) = (&self.server_url, &self.name, &self.app_role);
-        let statements =
-            [format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"), format!("DROP ROLE {role}")];
+        let (url, name) = (&self.server_url, &self.name);
+        let statements = [
+            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
+            format!("DROP ROLE {}, {}", self.app_role, self.feed_role),
+        ];
         let clean = async || {
             let mut admin = PgConnection::connect(url).await?;
             for sql in statements {

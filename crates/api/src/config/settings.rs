@@ -304,6 +304,8 @@ impl Config {
             acquire_timeout: Duration::from_millis(database.acquire_timeout_ms),
             statement_timeout: Duration::from_millis(database.statement_timeout_ms),
             application_name: self.telemetry.service_name.clone(),
+            // The service publishes what it writes.
+            doorbell: false,
         }
     }
 

@@ -70,7 +70,7 @@ async fn a_stack_comes_up_survives_a_crash_and_goes_down() {
     let state = fixture.folder.path().join("state");
     let env = env_file::read(&state.join("env")).expect("is there");
     let keys: Vec<&str> = env.iter().map(|(key, _)| key.as_str()).collect();
-    assert_eq!(keys, ["DATABASE_URL", "DATABASE_ADMIN_URL", "REDIS_NODES"]);
+    assert_eq!(keys, ["DATABASE_URL", "DATABASE_FEED_URL", "DATABASE_ADMIN_URL", "REDIS_NODES"]);
 
     let mut admin = PgConnection::connect(&info.database_admin_url).await.expect("answers");
     admin.execute("CREATE TABLE kept AS SELECT 1 AS one").await.expect("makes a table");
