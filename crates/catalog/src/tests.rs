@@ -145,6 +145,7 @@ fn catalogue(strategy: Strategy) -> (Store, Catalogue<Store>) {
         environment: "test".to_owned(),
         l2: Arc::new(L2::Memory(MemoryTier::default())),
         metrics: Arc::default(),
+        coherence: None,
     };
     let store = Store::default();
     store.set(id(), 100);

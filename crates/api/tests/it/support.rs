@@ -57,6 +57,7 @@ pub(crate) async fn service_on(redis: TestRedis, settings: &[(&str, &str)]) -> S
     let environment = testing::unique("api");
     let own = [
         ("DATABASE__URL", database.app_url.as_str()),
+        ("DATABASE__FEED_URL", database.feed_url.as_str()),
         ("REDIS__NODES", &redis.nodes().join(",")),
         ("CACHE__ENVIRONMENT", &environment),
     ];
