@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use larder::{Coherence, L2};
 use larder_postgres::{Database, PostgresFeed};
+use opentelemetry::metrics::Meter;
 use tokio::time::{Instant, sleep};
 
 use crate::config::{Config, ConfigError};
@@ -25,7 +26,12 @@ pub(crate) struct Kept {
 /// Opens the feed, where it is enabled, and begins to listen.
 ///
 /// It comes before the namespaces' epochs are read: a feed that is new moves them all.
-pub(crate) async fn keep(config: &Config, db: &Database, l2: &Arc<L2>) -> Result<Kept, ServeError> {
+pub(crate) async fn keep(
+    config: &Config,
+    db: &Database,
+    l2: &Arc<L2>,
+    meter: &Meter,
+) -> Result<Kept, ServeError> {
     let options = config.feed.options()?;
     let environment = &config.cache.environment;
     if !config.feed.enabled {
@@ -38,6 +44,7 @@ pub(crate) async fn keep(config: &Config, db: &Database, l2: &Arc<L2>) -> Result
         // A role of its own is counted on its own.
         Some(role) => {
             let db = Database::new(role).map_err(|error| refused(error.to_string()))?;
+            db.ledger().register(meter);
             (db.clone(), Some(db))
         }
         None => (db.clone(), None),
@@ -46,6 +53,7 @@ pub(crate) async fn keep(config: &Config, db: &Database, l2: &Arc<L2>) -> Result
     let opened = PostgresFeed::open(reader, &name, &config.feed.lease()).await;
     let opened = opened.map_err(|error| ServeError::Feed(error.to_string()))?;
     let coherence = Coherence::with_feed(environment, l2, &options, Arc::new(opened));
+    coherence.register(meter);
     Ok(Kept { coherence, feed })
 }
 

@@ -17,6 +17,9 @@ use larder_telemetry::Telemetry;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The variable that names a promise to break: for the verifier's own tests.
+const SABOTAGE: &str = "LARDER_SABOTAGE";
+
 /// Exit codes of sysexits.h.
 const EX_USAGE: u8 = 64;
 const EX_UNAVAILABLE: u8 = 69;
@@ -90,7 +93,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref().unwrap_or(Path::new("larder.toml"));
-    let config = config::load(file, cli.config.is_some(), std::env::vars())?;
+    let mut config = config::load(file, cli.config.is_some(), std::env::vars())?;
+    if let Ok(name) = std::env::var(SABOTAGE) {
+        let unknown = |()| ConfigError::value(SABOTAGE, "is none of the known");
+        config.feed.sabotage = name.parse().map_err(unknown)?;
+    }
     let admin_url = config.database.admin_url.clone();
     match cli.command {
         Command::Serve { announce } => serve(config, announce).await?,

@@ -162,20 +162,16 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     let tier = RedisTier::connect(config.redis_options()?)
         .map_err(|error| option("redis")(error.to_string()))?;
     let l2 = Arc::new(L2::Redis(tier));
-    let kept = coherence::keep(&config, &db, &l2).await?;
+    let meter = telemetry.meter();
+    db.ledger().register(&meter);
+    let kept = coherence::keep(&config, &db, &l2, &meter).await?;
     let shared = Shared {
         environment: config.cache.environment.clone(),
         l2,
         metrics: Arc::new(Metrics::default()),
         coherence: Some(Arc::clone(&kept.coherence)),
     };
-    let meter = telemetry.meter();
-    db.ledger().register(&meter);
-    if let Some(feed) = &kept.feed {
-        feed.ledger().register(&meter);
-    }
     shared.metrics.register(&meter, &shared.l2);
-    kept.coherence.register(&meter);
 
     let mut settings = Vec::new();
     for view in View::ALL {

@@ -15,9 +15,7 @@ use tempfile::TempDir;
 use crate::binaries::Binaries;
 use crate::error::StackError;
 use crate::ports::free_range;
-use crate::postgres::{
-    APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run,
-};
+use crate::postgres::{APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run};
 use crate::redis_cluster::RedisCluster;
 use crate::topology::Topology;
 
@@ -233,10 +231,25 @@ impl TestPostgres {
         server.kill();
     }
 
+    /// Begins a transaction, as the administrator, and runs `sql` in it.
+    ///
+    /// # Panics
+    ///
+    /// When the statement fails.
+    pub async fn begin(&self, sql: &str) -> OpenTransaction {
+        let mut admin = self.admin().await;
+        run(&mut admin, format!("BEGIN; {sql}")).await.expect("the statement runs");
+        OpenTransaction(admin)
+    }
+
     async fn admin(&self) -> PgConnection {
         PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
     }
 }
+
+/// A transaction of the administrator's that is still open.
+#[derive(Debug)]
+pub struct OpenTransaction(PgConnection);
 
 /// A lock that the administrator holds on a table: whoever needs the table waits.
 #[derive(Debug)]
@@ -328,6 +341,17 @@ impl TestDatabase {
 
     async fn admin(&self) -> PgConnection {
         PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
+    }
+}
+
+impl OpenTransaction {
+    /// Commits it.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn commit(mut self) {
+        run(&mut self.0, "COMMIT".to_owned()).await.expect("the transaction commits");
     }
 }
 

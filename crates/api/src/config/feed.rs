@@ -31,13 +31,13 @@ pub struct FeedConfig {
     /// How far back changes are told again after a failover.
     pub replay_ms: u64,
     /// For the verifier's own tests: a promise to break.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub sabotage: String,
+    #[serde(skip)]
+    pub sabotage: Sabotage,
 }
 
 impl Default for FeedConfig {
     fn default() -> Self {
-        let CoherenceOptions { bound, relay, sabotage: _ } = CoherenceOptions::default();
+        let CoherenceOptions { bound, relay, sabotage } = CoherenceOptions::default();
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self {
             enabled: true,
@@ -47,7 +47,7 @@ impl Default for FeedConfig {
             clear_above: relay.clear_above,
             backlog: relay.backlog,
             replay_ms: millis(relay.replay),
-            sabotage: String::new(),
+            sabotage,
         }
     }
 }
@@ -63,9 +63,6 @@ impl FeedConfig {
             let reason = "must be a name without a slash";
             return Err(ConfigError::value("feed.region", reason));
         }
-        let sabotage: Result<Sabotage, ()> = self.sabotage.parse();
-        let sabotage =
-            sabotage.map_err(|()| ConfigError::value("feed.sabotage", "is none of the known"))?;
         let options = CoherenceOptions {
             bound: Duration::from_millis(self.bound_ms),
             relay: RelayOptions {
@@ -74,7 +71,7 @@ impl FeedConfig {
                 backlog: self.backlog,
                 replay: Duration::from_millis(self.replay_ms),
             },
-            sabotage,
+            sabotage: self.sabotage,
         };
         options.validate().map_err(|CoherenceOptionsError { option, reason }| {
             let key = match option {

@@ -46,7 +46,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn value(key: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// A value of `key` that cannot be used, and why.
+    pub fn value(key: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Value { key: key.into(), reason: reason.into() }
     }
 }

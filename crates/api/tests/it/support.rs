@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -81,6 +82,13 @@ impl Service {
         Process::start(&self.settings).await
     }
 
+    /// Another process with some settings of its own.
+    pub(crate) async fn another_with(&self, settings: &[(&str, &str)]) -> Process {
+        let own = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let all: Vec<_> = self.settings.iter().cloned().chain(own).collect();
+        Process::start(&all).await
+    }
+
     /// Waits until lookups reach Redis.
     pub(crate) async fn connected(&self) {
         eventually(Duration::from_secs(20), "Redis is reached", async || {
@@ -136,9 +144,12 @@ impl Process {
 
     /// Ends it as a crash would.
     pub(crate) fn kill_hard(&self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-KILL", &pid]).status().expect("kill runs");
-        assert!(told.success());
+        self.signal(Signal::KILL);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).expect("the process is ours");
     }
 
     /// What it has logged.
@@ -148,9 +159,7 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(&mut self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(told.success());
+        self.signal(Signal::TERM);
         eventually(Duration::from_secs(20), "the service ends", async || {
             self.child.try_wait().expect("asks for the process").is_some()
         })
