@@ -13,6 +13,7 @@ load_env() {
             DATABASE_FEED_URL) export LARDER__DATABASE__FEED_URL=$value ;;
             DATABASE_ADMIN_URL) export LARDER__DATABASE__ADMIN_URL=$value ;;
             REDIS_NODES) export LARDER__REDIS__NODES=$value ;;
+            REDIS_NODES_2) REDIS_NODES_2=$value ;;
         esac
     done < "$STACK_DIR/env"
 }

@@ -5,6 +5,8 @@ source "$(dirname "$0")/common.sh"
 
 API_PORT=${API_PORT:-8080}
 API_URL=http://127.0.0.1:$API_PORT
+API_URLS=$API_URL
+REGIONS=${LARDER_STACK_REGIONS:-1}
 
 choose_stack
 echo "Building (the first time takes some minutes) …"
@@ -20,14 +22,25 @@ load_env
 "$RELEASE/catalog-api" seed --if-empty
 
 export LARDER__SERVER__BIND=127.0.0.1:$API_PORT LARDER__SERVER__ADMIN_KEY=$ADMIN_KEY
+if [ "$REGIONS" -gt 1 ]; then
+    export LARDER__FEED__REGION=main
+fi
 "$RELEASE/larder-stack" service start api --ready "$API_URL/readyz" -- "$RELEASE/catalog-api" serve
-"$RELEASE/larder-stack" env set API_URL "$API_URL"
+if [ "$REGIONS" -gt 1 ]; then
+    # The second region: an API of its own on its own Redis Cluster, over the same Postgres.
+    SECOND_URL=http://127.0.0.1:$((API_PORT + 1))
+    API_URLS=$API_URL,$SECOND_URL
+    LARDER__SERVER__BIND=127.0.0.1:$((API_PORT + 1)) LARDER__REDIS__NODES=$REDIS_NODES_2 \
+        LARDER__FEED__REGION=second \
+        "$RELEASE/larder-stack" service start api-2 --ready "$SECOND_URL/readyz" -- "$RELEASE/catalog-api" serve
+fi
+"$RELEASE/larder-stack" env set API_URL "$API_URLS"
 "$RELEASE/larder-stack" env set ADMIN_KEY "$ADMIN_KEY"
 
 cat <<END
 
 Larder is up.
-  API       $API_URL            (metrics: $API_URL/metrics)
+  API       $API_URLS            (metrics: $API_URL/metrics)
   settings  $STACK_DIR/env                     (addresses, passwords, ADMIN_KEY)
 
 Try:

@@ -47,8 +47,7 @@ impl<R: ProductRepository> Shadow<R> {
                 Ok(newest) => {
                     let old = newest.and_then(|newest| newest.older_for(seen)).unwrap_or_default();
                     // What changed after the request had begun was not missed by its answer. The
-                    // way back from Postgres counts as time since then, so that this never says
-                    // too much.
+                    // way back from Postgres is taken off with it: rather too little is said.
                     let staleness = old.saturating_sub(began.elapsed());
                     metrics.verified(view.namespace(), tier, staleness);
                 }

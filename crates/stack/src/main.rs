@@ -31,6 +31,13 @@ enum Command {
         /// The first node's port; the others follow.
         #[arg(long, env = "LARDER_STACK_REDIS_PORT", default_value_t = 7_000)]
         redis_port: u16,
+        /// 1, or 2 with a Redis Cluster each and one Postgres.
+        #[arg(long, env = "LARDER_STACK_REGIONS", default_value_t = 1,
+              value_parser = clap::value_parser!(u8).range(1..=2))]
+        regions: u8,
+        /// The first node's port in the second region [default: 100 above the first region's].
+        #[arg(long, env = "LARDER_STACK_REDIS2_PORT")]
+        redis2_port: Option<u16>,
     },
     /// Stop services and servers.
     Down {
@@ -103,16 +110,19 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode> {
     let state = cli.state_dir;
     match cli.command {
-        Command::Up { topology, postgres_port, redis_port } => {
-            let stack = Stack::new(StackOptions {
-                state_dir: state.clone(),
-                topology,
-                postgres_port,
-                redis_base_port: redis_port,
-            });
-            let info = stack.up().await?;
+        Command::Up { topology, postgres_port, redis_port, regions, redis2_port } => {
+            let mut options = StackOptions::new(&state);
+            options.topology = topology;
+            options.postgres_port = postgres_port;
+            options.redis_base_port = redis_port;
+            if regions == 2 {
+                options = options.with_second_region(redis2_port);
+            }
+            let info = Stack::new(options).up().await?;
             println!("Postgres       127.0.0.1:{postgres_port}");
-            println!("Redis Cluster  {} ({topology})", info.redis_nodes.join(" "));
+            for nodes in info.redis_nodes {
+                println!("Redis Cluster  {} ({topology})", nodes.join(" "));
+            }
         }
         Command::Down { clean } => match Stack::open(&state) {
             Some(stack) => {

@@ -19,6 +19,8 @@ use crate::user::RunAs;
 
 /// How long nodes and their agreement may take.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// The variable that moves the ports of a stack's only or first cluster.
+pub(crate) const PORT_VARIABLE: &str = "LARDER_STACK_REDIS_PORT";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -28,6 +30,8 @@ pub struct RedisCluster {
     folder: PathBuf,
     topology: Topology,
     base_port: u16,
+    /// The variable that moves its ports.
+    port_variable: &'static str,
     throw_away: bool,
     nodes: Vec<Node>,
 }
@@ -52,13 +56,25 @@ impl RedisCluster {
         base_port: u16,
         throw_away: bool,
     ) -> Result<Self, StackError> {
+        Self::start_as(folder, topology, base_port, PORT_VARIABLE, throw_away).await
+    }
+
+    /// The same, where `port_variable` is what moves the ports.
+    pub(crate) async fn start_as(
+        folder: &Path,
+        topology: Topology,
+        base_port: u16,
+        port_variable: &'static str,
+        throw_away: bool,
+    ) -> Result<Self, StackError> {
         let mut nodes = Vec::with_capacity(topology.nodes());
         for index in 0..topology.nodes() {
             let offset = u16::try_from(index).expect("a handful of nodes");
             let folder = folder.join(format!("node-{index}"));
-            nodes.push(start_node(folder, base_port + offset, throw_away)?);
+            nodes.push(start_node(folder, base_port + offset, port_variable, throw_away)?);
         }
-        let cluster = Self { folder: folder.to_owned(), topology, base_port, throw_away, nodes };
+        let folder = folder.to_owned();
+        let cluster = Self { folder, topology, base_port, port_variable, throw_away, nodes };
         for node in &cluster.nodes {
             node.wait_until("it answers", async || node.ask::<String>(&cmd("PING")).await.is_ok())
                 .await?;
@@ -79,7 +95,9 @@ impl RedisCluster {
                 Some(Node { port, folder, identity })
             })
             .collect();
-        Self { folder: folder.to_owned(), topology, base_port, throw_away: false, nodes }
+        let folder = folder.to_owned();
+        let port_variable = PORT_VARIABLE;
+        Self { folder, topology, base_port, port_variable, throw_away: false, nodes }
     }
 
     /// `redis://host:port` of every node.
@@ -111,7 +129,9 @@ impl RedisCluster {
     ///
     /// As [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<(), StackError> {
-        *self = Self::start(&self.folder, self.topology, self.base_port, self.throw_away).await?;
+        let (folder, variable) = (&self.folder, self.port_variable);
+        *self = Self::start_as(folder, self.topology, self.base_port, variable, self.throw_away)
+            .await?;
         Ok(())
     }
 
@@ -259,13 +279,18 @@ async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult
 }
 
 /// The node in `folder` as it runs, or a new process for it.
-fn start_node(folder: PathBuf, port: u16, throw_away: bool) -> Result<Node, StackError> {
+fn start_node(
+    folder: PathBuf,
+    port: u16,
+    port_variable: &'static str,
+    throw_away: bool,
+) -> Result<Node, StackError> {
     std::fs::create_dir_all(&folder).map_err(StackError::file(&folder))?;
     if let Some(identity) = Identity::load(&pid_file(&folder)).filter(Identity::is_alive) {
         return Ok(Node { port, folder, identity });
     }
-    require_free(port, "Redis", "LARDER_STACK_REDIS_PORT")?;
-    require_free(port + BUS_OFFSET, "Redis cluster bus", "LARDER_STACK_REDIS_PORT")?;
+    require_free(port, "Redis", port_variable)?;
+    require_free(port + BUS_OFFSET, "Redis cluster bus", port_variable)?;
     let program = Binaries::find()?.redis;
     let mut command: Command = RunAs::Caller.command(&program, throw_away.then_some("KILL"));
     command.arg("--port").arg(port.to_string()).arg("--dir").arg(&folder).args([

@@ -8,9 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::env_file;
 use crate::error::StackError;
 use crate::postgres::{Postgres, PostgresOptions};
-use crate::redis_cluster::RedisCluster;
+use crate::redis_cluster::{PORT_VARIABLE, RedisCluster};
 use crate::service::Service;
 use crate::topology::Topology;
+
+/// The variable that moves the ports of the second region's cluster.
+const SECOND_PORT_VARIABLE: &str = "LARDER_STACK_REDIS2_PORT";
+/// How far above the first region's ports the second one's are, unless they are set.
+const REGION_OFFSET: u16 = 100;
 
 /// Where a stack lives and listens.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct StackOptions {
     pub postgres_port: u16,
     /// The first Redis node's port; the others follow.
     pub redis_base_port: u16,
+    /// The same of the second region's cluster; `None`: there is one region.
+    pub second_redis_base_port: Option<u16>,
 }
 
 /// How to reach a running stack.
@@ -34,8 +41,8 @@ pub struct StackInfo {
     pub database_feed_url: String,
     /// The superuser.
     pub database_admin_url: String,
-    /// `redis://host:port` of every node.
-    pub redis_nodes: Vec<String>,
+    /// `redis://host:port` of every node, for each region.
+    pub redis_nodes: Vec<Vec<String>>,
 }
 
 /// One server or service of a stack.
@@ -61,6 +68,19 @@ struct Record {
     topology: String,
     postgres_port: u16,
     redis_base_port: u16,
+    /// Not in the records of stacks that could have one region only.
+    #[serde(default)]
+    second_redis_base_port: Option<u16>,
+}
+
+/// The Redis Cluster of one region.
+struct Region {
+    /// Of its folder, and of its servers in [`Stack::status`].
+    name: &'static str,
+    base_port: u16,
+    port_variable: &'static str,
+    /// The key of its nodes in `env`.
+    env_key: &'static str,
 }
 
 impl StackOptions {
@@ -72,7 +92,33 @@ impl StackOptions {
             topology: Topology::default(),
             postgres_port: 15_432,
             redis_base_port: 7_000,
+            second_redis_base_port: None,
         }
+    }
+
+    /// The same with a second region, whose cluster's ports begin at `base_port` (`None`: 100
+    /// above the first one's).
+    #[must_use]
+    pub fn with_second_region(mut self, base_port: Option<u16>) -> Self {
+        let above = self.redis_base_port.saturating_add(REGION_OFFSET);
+        self.second_redis_base_port = Some(base_port.unwrap_or(above));
+        self
+    }
+
+    fn regions(&self) -> Vec<Region> {
+        let first = Region {
+            name: "redis",
+            base_port: self.redis_base_port,
+            port_variable: PORT_VARIABLE,
+            env_key: "REDIS_NODES",
+        };
+        let second = self.second_redis_base_port.map(|base_port| Region {
+            name: "redis-2",
+            base_port,
+            port_variable: SECOND_PORT_VARIABLE,
+            env_key: "REDIS_NODES_2",
+        });
+        [Some(first), second].into_iter().flatten().collect()
     }
 }
 
@@ -93,6 +139,7 @@ impl Stack {
             topology: record.topology.parse().ok()?,
             postgres_port: record.postgres_port,
             redis_base_port: record.redis_base_port,
+            second_redis_base_port: record.second_redis_base_port,
         }))
     }
 
@@ -112,7 +159,9 @@ impl Stack {
         {
             // Another shape or other ports: the old servers would be in the way, or forgotten.
             before.down(false)?;
-            let _ = std::fs::remove_dir_all(state.join("redis"));
+            for region in before.options.regions() {
+                let _ = std::fs::remove_dir_all(state.join(region.name));
+            }
         }
         self.record(&state)?;
         let database = PostgresOptions {
@@ -120,23 +169,32 @@ impl Stack {
             port: options.postgres_port,
             throw_away: false,
         };
-        let folder = state.join("redis");
-        let (postgres, redis) = tokio::join!(
-            Postgres::start(&database),
-            RedisCluster::start(&folder, options.topology, options.redis_base_port, false),
-        );
-        let (postgres, redis) = (postgres?, redis?);
+        let regions = options.regions();
+        let clusters = async {
+            let mut nodes = Vec::new();
+            for Region { name, base_port, port_variable, .. } in &regions {
+                let (folder, topology) = (state.join(name), options.topology);
+                let start =
+                    RedisCluster::start_as(&folder, topology, *base_port, port_variable, false);
+                nodes.push(start.await?.urls());
+            }
+            Ok::<_, StackError>(nodes)
+        };
+        let (postgres, redis_nodes) = tokio::join!(Postgres::start(&database), clusters);
+        let (postgres, redis_nodes) = (postgres?, redis_nodes?);
         let info = StackInfo {
             database_url: postgres.database_url(),
             database_feed_url: postgres.database_feed_url(),
             database_admin_url: postgres.database_admin_url(),
-            redis_nodes: redis.urls(),
+            redis_nodes,
         };
         let env = state.join("env");
         env_file::set(&env, "DATABASE_URL", &info.database_url)?;
         env_file::set(&env, "DATABASE_FEED_URL", &info.database_feed_url)?;
         env_file::set(&env, "DATABASE_ADMIN_URL", &info.database_admin_url)?;
-        env_file::set(&env, "REDIS_NODES", &info.redis_nodes.join(","))?;
+        for (region, nodes) in regions.iter().zip(&info.redis_nodes) {
+            env_file::set(&env, region.env_key, &nodes.join(","))?;
+        }
         Ok(info)
     }
 
@@ -152,7 +210,9 @@ impl Stack {
         for service in Service::all(state) {
             service.stop(Duration::from_secs(15));
         }
-        self.redis().stop();
+        for cluster in self.clusters() {
+            cluster.stop();
+        }
         if let Some(postgres) = self.postgres() {
             postgres.stop();
         }
@@ -176,9 +236,11 @@ impl Stack {
             }
         };
         let mut all = vec![entry("postgres", state.join("postgres"))];
-        for index in 0..self.options.topology.nodes() {
-            let folder = state.join("redis").join(format!("node-{index}"));
-            all.push(entry(&format!("redis-{index}"), folder));
+        for Region { name, .. } in self.options.regions() {
+            for index in 0..self.options.topology.nodes() {
+                let folder = state.join(name).join(format!("node-{index}"));
+                all.push(entry(&format!("{name}-{index}"), folder));
+            }
         }
         for service in Service::all(state) {
             all.push(entry(service.name(), service.folder().to_owned()));
@@ -186,19 +248,28 @@ impl Stack {
         all
     }
 
-    /// Whether Postgres answers and the cluster serves all slots with its replicas linked.
+    /// Whether Postgres answers and every region's cluster serves all slots with its replicas
+    /// linked.
     pub async fn is_serving(&self) -> bool {
-        self.postgres().is_some() && self.redis().is_formed().await
+        for cluster in self.clusters() {
+            if !cluster.is_formed().await {
+                return false;
+            }
+        }
+        self.postgres().is_some()
     }
 
     fn postgres(&self) -> Option<Postgres> {
         Postgres::attach(&self.options.state_dir.join("postgres"), self.options.postgres_port)
     }
 
-    fn redis(&self) -> RedisCluster {
+    /// The cluster of each region, with the nodes that run.
+    fn clusters(&self) -> Vec<RedisCluster> {
         let options = &self.options;
-        let folder = options.state_dir.join("redis");
-        RedisCluster::attach(&folder, options.topology, options.redis_base_port)
+        let attach = |Region { name, base_port, .. }: Region| {
+            RedisCluster::attach(&options.state_dir.join(name), options.topology, base_port)
+        };
+        options.regions().into_iter().map(attach).collect()
     }
 
     fn differs(&self, other: &StackOptions) -> bool {
@@ -206,6 +277,7 @@ impl Stack {
         own.topology != other.topology
             || own.postgres_port != other.postgres_port
             || own.redis_base_port != other.redis_base_port
+            || own.second_redis_base_port != other.second_redis_base_port
     }
 
     fn record(&self, state: &Path) -> Result<(), StackError> {
@@ -213,6 +285,7 @@ impl Stack {
             topology: self.options.topology.to_string(),
             postgres_port: self.options.postgres_port,
             redis_base_port: self.options.redis_base_port,
+            second_redis_base_port: self.options.second_redis_base_port,
         };
         let path = state.join("stack.json");
         let text = serde_json::to_vec(&record).expect("plain fields have a JSON form");
@@ -223,12 +296,11 @@ impl Stack {
     fn clean(&self, state: &Path) -> Result<(), StackError> {
         let user = crate::user::RunAs::unprivileged()?;
         let data = user.reachable(&state.join("postgres").join("data"))?;
-        for folder in
-            [&data, &state.join("postgres"), &state.join("redis"), &state.join("services")]
-        {
-            if folder.exists() {
-                std::fs::remove_dir_all(folder).map_err(StackError::file(folder))?;
-            }
+        let mut folders = vec![data];
+        folders.extend(["postgres", "services"].map(|name| state.join(name)));
+        folders.extend(self.options.regions().iter().map(|region| state.join(region.name)));
+        for folder in folders.iter().filter(|folder| folder.exists()) {
+            std::fs::remove_dir_all(folder).map_err(StackError::file(folder))?;
         }
         let _ = std::fs::remove_file(state.join("stack.json"));
         Ok(())

@@ -78,7 +78,7 @@ impl Bed {
                 options.redis_base_port = REDIS_PORT;
                 let stack = Stack::new(options);
                 let info = stack.up().await?;
-                let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes, api)?;
+                let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes[0], api)?;
                 Ok(Self { own: Some(stack), ..bed })
             }
             StackChoice::Running => {

@@ -9,9 +9,9 @@ use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
 /// A stack of the test's own; stopped when dropped.
-struct Fixture {
-    stack: Stack,
-    folder: TempDir,
+pub(crate) struct Fixture {
+    pub(crate) stack: Stack,
+    pub(crate) folder: TempDir,
 }
 
 impl Drop for Fixture {
@@ -20,7 +20,7 @@ impl Drop for Fixture {
     }
 }
 
-fn options(folder: &TempDir, topology: Topology) -> StackOptions {
+pub(crate) fn options(folder: &TempDir, topology: Topology) -> StackOptions {
     let mut options = StackOptions::new(folder.path().join("state"));
     options.topology = topology;
     options.postgres_port = testing::free_ports(1);
@@ -28,7 +28,7 @@ fn options(folder: &TempDir, topology: Topology) -> StackOptions {
     options
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
 
     // The user Postgres runs as must be able to enter it.

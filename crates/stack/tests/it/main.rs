@@ -4,3 +4,4 @@ mod arrows;
 mod clusters;
 mod exec;
 mod lifecycle;
+mod regions;
