@@ -149,15 +149,16 @@ impl Feed for PostgresFeed {
     }
 
     async fn remember(&self, place: &Place) -> Result<bool, FeedError> {
-        let kept =
-            sqlx::query_scalar("SELECT larder.remember_feed($1, $2, make_interval(secs => $3), $4)")
-                .bind(&self.name)
-                .bind(&self.holder)
-                .bind(self.lease.as_secs_f64())
-                .bind(place.as_str())
-                .fetch_one(self.db.counted(FEEDS))
-                .await
-                .map_err(PostgresFeedError::from)?;
+        let kept = sqlx::query_scalar(
+            "SELECT larder.remember_feed($1, $2, make_interval(secs => $3), $4)",
+        )
+        .bind(&self.name)
+        .bind(&self.holder)
+        .bind(self.lease.as_secs_f64())
+        .bind(place.as_str())
+        .fetch_one(self.db.counted(FEEDS))
+        .await
+        .map_err(PostgresFeedError::from)?;
         Ok(kept)
     }
 

@@ -15,9 +15,7 @@ use tempfile::TempDir;
 use crate::binaries::Binaries;
 use crate::error::StackError;
 use crate::ports::free_range;
-use crate::postgres::{
-    APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run,
-};
+use crate::postgres::{APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run};
 use crate::redis_cluster::RedisCluster;
 use crate::topology::Topology;
 
