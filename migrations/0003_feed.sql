@@ -18,11 +18,6 @@ EXCEPTION
 END
 $$;
 
--- What these functions do is for owners alone. Who may call larder.bump in a trigger of his own
--- could have any mapping run with its owner's rights.
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA larder FROM PUBLIC;
-ALTER DEFAULT PRIVILEGES IN SCHEMA larder REVOKE ALL ON FUNCTIONS FROM PUBLIC;
-
 -- The transaction that last moved the epoch.
 ALTER TABLE larder.epochs ADD COLUMN txid xid8 NOT NULL DEFAULT pg_current_xact_id();
 
@@ -427,6 +422,9 @@ BEGIN
 END
 $$;
 
+-- Functions are everybody's unless they are taken away. Whoever may use larder.bump in a trigger of
+-- his own could have any mapping run with its owner's rights.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA larder FROM PUBLIC;
 GRANT USAGE ON SCHEMA larder TO larder_relay;
 GRANT SELECT (namespace, epoch) ON larder.epochs TO larder_relay;
 GRANT EXECUTE ON FUNCTION

@@ -1,5 +1,8 @@
-//! Counting and versions, against a real Postgres.
+//! Against a real Postgres; skipped visibly where there is none.
 
 mod counting;
+mod feed;
+mod relay;
 mod support;
+mod tracking;
 mod versions;

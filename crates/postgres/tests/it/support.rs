@@ -1,10 +1,15 @@
 //! A database with Larder's schema and one tracked table.
 
-use larder_postgres::{Database, DatabaseOptions, Purpose, Statement};
+use std::time::Duration;
+
+use larder_postgres::{Database, DatabaseOptions, FeedOptions, PostgresFeed, Purpose, Statement};
 use larder_stack::testing::{self, TestDatabase, TestPostgres};
 use sqlx::{Connection, Executor, PgConnection};
 
-const LARDER: &str = include_str!("../../../../migrations/0001_larder.sql");
+const LARDER: [&str; 2] = [
+    include_str!("../../../../migrations/0001_larder.sql"),
+    include_str!("../../../../migrations/0003_feed.sql"),
+];
 
 const THINGS: &str = "
     CREATE TABLE things (id bigint PRIMARY KEY, parent bigint, amount int CHECK (amount >= 0));
@@ -37,7 +42,9 @@ pub(crate) async fn fixture(adjust: impl FnOnce(&mut DatabaseOptions)) -> Fixtur
     let server = testing::postgres().await;
     let database = server.database().await;
     let mut admin = admin(&database).await;
-    admin.execute(sqlx::raw_sql(LARDER)).await.expect("the migration applies");
+    for migration in LARDER {
+        admin.execute(sqlx::raw_sql(migration)).await.expect("the migration applies");
+    }
     admin.execute(sqlx::raw_sql(THINGS)).await.expect("the table is made and tracked");
     let mut options = DatabaseOptions::new(database.app_url.clone());
     adjust(&mut options);
@@ -47,4 +54,20 @@ pub(crate) async fn fixture(adjust: impl FnOnce(&mut DatabaseOptions)) -> Fixtur
 
 pub(crate) async fn admin(database: &TestDatabase) -> PgConnection {
     PgConnection::connect(&database.admin_url).await.expect("the administrator connects")
+}
+
+impl Fixture {
+    /// The feed `name`, as its own role.
+    pub(crate) async fn feed(&self, name: &str) -> PostgresFeed {
+        let options = DatabaseOptions::new(self.database.feed_url.clone());
+        let db = Database::new(&options).expect("the options are valid");
+        // Longer than any test: a lease ends when a test says so.
+        let options = FeedOptions { lease: Duration::from_secs(3_600) };
+        PostgresFeed::open(db, name, &options).await.expect("the feed opens")
+    }
+}
+
+/// Runs SQL as the administrator.
+pub(crate) async fn run(admin: &mut PgConnection, sql: &'static str) {
+    admin.execute(sqlx::raw_sql(sql)).await.expect(sql);
 }

@@ -5,7 +5,7 @@ use larder_postgres::{adopt_strategy, changes};
 use larder_stack::testing;
 use sqlx::{Executor, PgConnection};
 
-use crate::support::{WRITE, admin, fixture};
+use crate::support::{WRITE, admin, fixture, run};
 
 async fn version(admin: &mut PgConnection, namespace: &str, key: &str) -> i64 {
     sqlx::query_scalar(
@@ -16,10 +16,6 @@ async fn version(admin: &mut PgConnection, namespace: &str, key: &str) -> i64 {
     .fetch_one(admin)
     .await
     .expect("readable")
-}
-
-async fn run(admin: &mut PgConnection, sql: &'static str) {
-    admin.execute(sqlx::raw_sql(sql)).await.expect(sql);
 }
 
 #[tokio::test]

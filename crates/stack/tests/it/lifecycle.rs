@@ -83,6 +83,8 @@ async fn a_stack_comes_up_survives_a_crash_and_goes_down() {
         .await
         .expect("statements are counted");
     assert!(counts > 0);
+    // As in a stack from before there was a change feed: the next start makes its role.
+    admin.execute("DROP ROLE larder_feed, larder_relay").await.expect("drops roles");
     drop((app, admin));
 
     // Again: the same processes, at once.
@@ -91,6 +93,7 @@ async fn a_stack_comes_up_survives_a_crash_and_goes_down() {
     assert_eq!(stack.up().await.expect("is up already"), info);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(stack.status(), before);
+    PgConnection::connect(&info.database_feed_url).await.expect("the feed's role is there");
 
     // As after a power cut: everything is killed, then brought up over what is left.
     for server in &before {
