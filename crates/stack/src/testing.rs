@@ -231,17 +231,6 @@ impl TestPostgres {
         server.kill();
     }
 
-    /// Begins a transaction, as the administrator, and runs `sql` in it.
-    ///
-    /// # Panics
-    ///
-    /// When the statement fails.
-    pub async fn begin(&self, sql: &str) -> OpenTransaction {
-        let mut admin = self.admin().await;
-        run(&mut admin, format!("BEGIN; {sql}")).await.expect("the statement runs");
-        OpenTransaction(admin)
-    }
-
     async fn admin(&self) -> PgConnection {
         PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
     }
@@ -325,6 +314,17 @@ impl TestDatabase {
     /// When the server does not answer.
     pub async fn open(&self) {
         self.execute(&format!("ALTER ROLE {} LOGIN", self.app_role)).await;
+    }
+
+    /// Begins a transaction, as the administrator, and runs `sql` in it.
+    ///
+    /// # Panics
+    ///
+    /// When the statement fails.
+    pub async fn begin(&self, sql: &str) -> OpenTransaction {
+        let mut admin = self.admin().await;
+        run(&mut admin, format!("BEGIN; {sql}")).await.expect("the statement runs");
+        OpenTransaction(admin)
     }
 
     /// Locks `table` against every other use.
