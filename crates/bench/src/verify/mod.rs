@@ -1,0 +1,5 @@
+//! What readers really see.
+
+mod audit;
+pub mod check;
+pub mod history;
