@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::history::{ABSENT, BEFORE, History, Register, Step, Subject, Write, Writer};
+use super::history::{BEFORE, History, Register, Step, Subject, Write, Writer};
 use crate::scenario::ReadView;
 
 const INSTALL: &str = include_str!("audit.sql");
@@ -134,6 +134,7 @@ fn subject(namespace: &str, key: &str) -> Option<Subject> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::history::ABSENT;
 
     #[test]
     fn a_step_is_of_a_key_an_epoch_or_a_product() {
