@@ -30,11 +30,12 @@ const EPOCHS: &str = "
            false AS deletion
     FROM verify.epoch_steps GROUP BY namespace, txid ORDER BY namespace, value";
 const PRODUCTS: &str = "
-    SELECT '' AS namespace, id::text AS key, coalesce(last.price_minor, -1) AS value, txid, deletion
+    SELECT '' AS namespace, id::text AS key, coalesce(last.price_minor, -1) AS value,
+           t.txid, t.deletion
     FROM (SELECT id, txid::text::bigint AS txid, max(seq) AS seq,
                  bool_or(price_minor IS NULL) AS deletion
           FROM verify.product_steps GROUP BY id, txid) t
-    JOIN verify.product_steps last USING (seq, id) ORDER BY id, seq";
+    JOIN verify.product_steps last USING (id, seq) ORDER BY id, seq";
 
 /// What there was when the record began.
 const FIRST: [&str; 3] = [
