@@ -8,3 +8,4 @@ pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod trace;
+pub mod verify;

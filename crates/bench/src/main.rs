@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
 use larder_bench::commands::{self, Replay, Retail, Session};
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario};
 use larder_bench::trace::Format;
+use larder_bench::verify::{self, VerifyArgs};
 
 /// Exit codes of sysexits.h.
 const EX_USAGE: u8 = 64;
@@ -96,6 +98,9 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         limit: usize,
     },
+    /// What readers really see: reads and writes from all sides on several processes, each read
+    /// checked against what Postgres had committed.
+    Verify(VerifyArgs),
     /// Makes report.html anew from results.json.
     Report {
         /// A folder of results.
@@ -132,6 +137,7 @@ impl Command {
             Self::Run { .. } => "run",
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
+            Self::Verify(_) => "verify",
             Self::Report { .. } => "report",
         }
     }
@@ -149,6 +155,9 @@ async fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     if let Command::Report { results } = &command {
         return finish(again(results).map(|()| true));
+    }
+    if let Command::Verify(args) = &command {
+        return finish(verify(common, args).await);
     }
     let name = command.name();
     match plan(command) {
@@ -202,7 +211,7 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
-        Command::Report { .. } => bail!("a report needs no plan"),
+        Command::Report { .. } | Command::Verify(_) => bail!("this needs no plan"),
     })
 }
 
@@ -248,14 +257,51 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
     Ok(plans)
 }
 
+fn command_line() -> String {
+    std::env::args().collect::<Vec<_>>().join(" ")
+}
+
+impl Common {
+    async fn bed(&self) -> Result<Bed> {
+        let api = match &self.api {
+            Some(api) => std::fs::canonicalize(api).with_context(|| api.display().to_string())?,
+            None => api_beside_us()?,
+        };
+        Bed::prepare(self.stack, api).await
+    }
+
+    fn folder(&self, name: &str, started_at: Timestamp) -> PathBuf {
+        let usual =
+            || target_dir().join(format!("{}-{name}", started_at.strftime("%Y%m%d-%H%M%S")));
+        self.out.clone().unwrap_or_else(usual)
+    }
+}
+
+/// Whether readers see what they must.
+async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
+    let mut bed = common.bed().await?;
+    // An interrupt ends the work, not the cleaning up.
+    let ended = tokio::select! {
+        ended = verify::verify(&mut bed, args, command_line()) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    bed.stop().await;
+    let found = ended?;
+    let folder = common.folder("verify", found.started_at);
+    verify::write(&found, &folder)?;
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print!("{}", verify::text(&found));
+        println!("\n{}", folder.join("verify.html").display());
+    }
+    Ok(found.holds)
+}
+
 /// Whether all holds that must.
 async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool> {
-    let api = match common.api {
-        Some(api) => std::fs::canonicalize(&api).with_context(|| api.display().to_string())?,
-        None => api_beside_us()?,
-    };
-    let bed = Bed::prepare(common.stack, api).await?;
-    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let bed = common.bed().await?;
+    let command = command_line();
     let mut session = match Session::begin(bed, command).await {
         Ok(session) => session,
         Err((bed, error)) => {
@@ -272,9 +318,7 @@ async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool>
     ended?;
 
     let results = session.results();
-    let folder = common.out.unwrap_or_else(|| {
-        target_dir().join(format!("{}-{name}", results.started_at.strftime("%Y%m%d-%H%M%S")))
-    });
+    let folder = common.folder(name, results.started_at);
     results.write(&folder)?;
     report::write(results, &folder)?;
     if common.json {

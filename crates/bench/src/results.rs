@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Outcome;
@@ -163,7 +164,12 @@ impl LatencyMs {
     /// The figures of a load.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Self {
-        let latency = &outcome.latency;
+        Self::of_micros(&outcome.latency)
+    }
+
+    /// The figures of a histogram of microseconds.
+    #[must_use]
+    pub fn of_micros(latency: &Histogram<u64>) -> Self {
         let at = |quantile: f64| latency.value_at_quantile(quantile) as f64 / 1_000.0;
         Self {
             mean: latency.mean() / 1_000.0,

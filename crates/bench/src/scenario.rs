@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What `larder-bench all` runs.
 const DEFAULT: &str = include_str!("../scenarios/product-page.toml");
@@ -28,7 +28,7 @@ pub struct Scenario {
 }
 
 /// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadView {
     /// The full page: joins and aggregates.
@@ -112,6 +112,15 @@ impl ReadView {
         match self {
             Self::ProductPage => format!("/products/{id}"),
             Self::ProductSummary => format!("/products/{id}/summary"),
+        }
+    }
+
+    /// The cache namespace.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::ProductPage => "product-page",
+            Self::ProductSummary => "product-summary",
         }
     }
 }

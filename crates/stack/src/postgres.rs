@@ -37,6 +37,7 @@ pg_stat_statements.track = top
 pg_stat_statements.track_utility = off
 pg_stat_statements.max = 10000
 pg_stat_statements.save = off
+track_commit_timestamp = on
 max_wal_size = '2GB'
 timezone = 'UTC'
 log_timezone = 'UTC'

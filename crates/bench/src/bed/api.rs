@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::Bed;
-use super::database::run;
 use crate::load::Client;
 
 /// How an API process is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiSettings {
     /// The strategy of both namespaces.
     pub strategy: String,
@@ -23,6 +22,12 @@ pub struct ApiSettings {
     pub l1_ttl_ms: u64,
     /// The database, by its administrator's URL.
     pub admin_url: String,
+    /// The first part of all cache keys, for processes that share them; none: one of its own.
+    pub environment: Option<String>,
+    /// `redis://host:port` of the nodes, comma-separated; none: the bed's.
+    pub redis_nodes: Option<String>,
+    /// Further settings, as the environment variables that make them.
+    pub more: Vec<(String, String)>,
 }
 
 /// A running API process. Its statements are those of its role, whoever else uses the
@@ -42,17 +47,12 @@ impl Api {
     ///
     /// When it does not; the end of its log is in the message.
     pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
-        let role = bed.new_name();
-        let password = format!("{:032x}", rand::random::<u128>());
-        run(
-            &settings.admin_url,
-            format!("CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE larder_application"),
-        )
-        .await?;
-        let (_, host) = settings.admin_url.rsplit_once('@').context("the admin URL has a host")?;
+        let (role, url) = bed.role(&settings.admin_url, "larder_application").await?;
         let folder = std::env::temp_dir().join(&role);
         std::fs::create_dir_all(&folder)?;
         let (announce, log) = (folder.join("address"), folder.join("log"));
+        let environment = settings.environment.as_deref().unwrap_or(&role);
+        let redis_nodes = settings.redis_nodes.as_deref().unwrap_or(&bed.redis_nodes);
         let mut command = Command::new(&bed.api);
         command
             .args(["serve", "--announce"])
@@ -60,9 +60,10 @@ impl Api {
             .current_dir(&folder)
             .env("LARDER__SERVER__BIND", "127.0.0.1:0")
             .env("LARDER__SERVER__BENCH_ROUTES", "true")
-            .env("LARDER__DATABASE__URL", format!("postgres://{role}:{password}@{host}"))
-            .env("LARDER__REDIS__NODES", &bed.redis_nodes)
-            .env("LARDER__CACHE__ENVIRONMENT", &role)
+            .env("LARDER__DATABASE__URL", url)
+            .env("LARDER__REDIS__NODES", redis_nodes)
+            .env("LARDER__CACHE__ENVIRONMENT", environment)
+            .envs(settings.more.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log)?);

@@ -28,6 +28,15 @@ pub(super) async fn drop_all(url: &str, prefix: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether Postgres keeps the time of each commit.
+pub(super) async fn keeps_commit_times(url: &str) -> Result<bool> {
+    let mut connection = PgConnection::connect(url).await?;
+    let setting: String =
+        sqlx::query_scalar("SHOW track_commit_timestamp").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(setting == "on")
+}
+
 /// All products, those with the most reviews first.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use larder_stack::{Stack, StackOptions, Topology, env_file};
+use larder_stack::{RedisCluster, Stack, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
 pub use database::{catalogue_size, mean_statement_ms, products_by_popularity};
@@ -19,6 +19,8 @@ use crate::measure::{Cpu, cpu_of, cpu_of_tree};
 /// Ports of the benchmark's own stack, away from those of `make up`.
 const POSTGRES_PORT: u16 = 25_432;
 const REDIS_PORT: u16 = 17_000;
+/// Of the Redis Cluster of a second region.
+const SECOND_REDIS_PORT: u16 = 17_100;
 
 /// Where the servers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -38,6 +40,7 @@ pub struct Bed {
     postgres_pid: i32,
     redis_pids: Vec<i32>,
     own: Option<Stack>,
+    second_region: Option<RedisCluster>,
     /// What the names of all databases and roles that this bed makes begin with.
     prefix: String,
     named: AtomicU32,
@@ -54,6 +57,7 @@ impl Bed {
             postgres_pid: 0,
             redis_pids: Vec::new(),
             own: None,
+            second_region: None,
             prefix: format!("bench_{:016x}", rand::random::<u64>()),
             named: AtomicU32::new(0),
         }
@@ -133,7 +137,60 @@ impl Bed {
         Ok(format!("{server}/{name}"))
     }
 
-    fn new_name(&self) -> String {
+    /// Makes a role that may log in and is a member of `group`: its name, and its URL for the
+    /// database of `admin_url`.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer, or there is no such group.
+    pub async fn role(&self, admin_url: &str, group: &str) -> Result<(String, String)> {
+        let (role, password) = (self.new_name(), format!("{:032x}", rand::random::<u128>()));
+        let make = format!("CREATE ROLE {role} LOGIN PASSWORD '{password}' IN ROLE {group}");
+        run(admin_url, make).await?;
+        let (_, host) = admin_url.rsplit_once('@').context("the admin URL has a host")?;
+        let url = format!("postgres://{role}:{password}@{host}");
+        Ok((role, url))
+    }
+
+    /// Sees to it that Postgres keeps the time of each commit: an own server that does not yet
+    /// is started again.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else's does not, or does not answer.
+    pub async fn keep_commit_times(&mut self) -> Result<()> {
+        if database::keeps_commit_times(&self.admin_url).await? {
+            return Ok(());
+        }
+        let Some(stack) = &self.own else {
+            bail!("this Postgres does not keep commit times: set track_commit_timestamp = on");
+        };
+        run(&self.admin_url, "ALTER SYSTEM SET track_commit_timestamp = on".to_owned()).await?;
+        stack.down(false)?;
+        let info = stack.up().await?;
+        let again = Self::of(stack, info.database_admin_url, &info.redis_nodes, self.api.clone())?;
+        (self.postgres_pid, self.redis_pids) = (again.postgres_pid, again.redis_pids);
+        Ok(())
+    }
+
+    /// Starts a second Redis Cluster, for processes that are elsewhere; `redis://host:port` of
+    /// its nodes, comma-separated.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn second_region(&mut self) -> Result<String> {
+        let folder = std::path::absolute(target_dir().join("second-region"))?;
+        std::fs::create_dir_all(&folder)?;
+        let topology = Topology::ThreeByOne;
+        let cluster = RedisCluster::start(&folder, topology, SECOND_REDIS_PORT, false).await?;
+        let nodes = cluster.urls().join(",");
+        self.second_region = Some(cluster);
+        Ok(nodes)
+    }
+
+    /// A name that nobody else uses, for a database, a role or a cache environment.
+    pub(crate) fn new_name(&self) -> String {
         format!("{}_{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -183,6 +240,9 @@ impl Bed {
     pub async fn stop(&self) {
         if let Err(error) = database::drop_all(&self.admin_url, &self.prefix).await {
             eprintln!("{}* was not dropped: {error:#}", self.prefix);
+        }
+        if let Some(cluster) = &self.second_region {
+            cluster.stop();
         }
         if let Some(stack) = &self.own
             && let Err(error) = stack.down(false)

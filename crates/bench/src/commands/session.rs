@@ -75,6 +75,7 @@ impl Session {
             ttl_ms: contender.ttl_ms,
             l1_ttl_ms: contender.l1_ttl_ms,
             admin_url: admin_url.to_owned(),
+            ..ApiSettings::default()
         };
         Api::start(&self.bed, settings).await
     }

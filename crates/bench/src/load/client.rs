@@ -54,6 +54,18 @@ impl Request {
     pub fn patch(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self { method: hyper::Method::PATCH, path: path.into(), body: body.into() }
     }
+
+    /// A `POST` to `path` with a JSON body.
+    #[must_use]
+    pub fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method: hyper::Method::POST, path: path.into(), body: body.into() }
+    }
+
+    /// A `DELETE` of `path`.
+    #[must_use]
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self { method: hyper::Method::DELETE, path: path.into(), body: Bytes::new() }
+    }
 }
 
 impl Client {
@@ -85,7 +97,29 @@ impl Client {
         Ok(body)
     }
 
-    async fn exchange(&mut self, request: &Request) -> Result<(Answer, Bytes)> {
+    /// Sends `request`, with one more header if there is one; the whole answer, whatever its
+    /// status.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails.
+    pub async fn respond(
+        &mut self,
+        request: &Request,
+        header: Option<(&str, &str)>,
+    ) -> Result<hyper::Response<Bytes>> {
+        let answered = self.round_trip(request, header).await;
+        if answered.is_err() {
+            self.connection = None;
+        }
+        answered
+    }
+
+    async fn round_trip(
+        &mut self,
+        request: &Request,
+        header: Option<(&str, &str)>,
+    ) -> Result<hyper::Response<Bytes>> {
         if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
             self.connection = None;
         }
@@ -101,21 +135,27 @@ impl Client {
         if !request.body.is_empty() {
             builder = builder.header("content-type", "application/json");
         }
+        if let Some((name, value)) = header {
+            builder = builder.header(name, value);
+        }
         let message = builder.body(Full::new(request.body.clone()))?;
-        let response = connection.send_request(message).await?;
+        let (parts, body) = connection.send_request(message).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(hyper::Response::from_parts(parts, body))
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<(Answer, Bytes)> {
+        let response = self.round_trip(request, None).await?;
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
-        let hit = header("cache-status").is_some_and(|text| text.starts_with("larder; hit"));
-        let shed = status.as_u16() == 503 && header("retry-after").is_some();
-        let body = response.into_body().collect().await?.to_bytes();
         let answer = Answer {
             ok: status.is_success(),
             status: status.as_u16(),
-            hit,
-            shed,
-            bytes: body.len(),
+            hit: header("cache-status").is_some_and(|text| text.starts_with("larder; hit")),
+            shed: status.as_u16() == 503 && header("retry-after").is_some(),
+            bytes: response.body().len(),
         };
-        Ok((answer, body))
+        Ok((answer, response.into_body()))
     }
 }
 

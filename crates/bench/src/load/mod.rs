@@ -11,6 +11,7 @@ pub use client::{Answer, Client, Request};
 pub use closed::{ClosedLoop, closed_loop};
 pub use in_order::in_order;
 pub use keys::Keys;
+pub(crate) use open::pace;
 pub use open::{OpenLoop, open_loop};
 pub use schedule::{poisson, steady};
 
@@ -63,6 +64,6 @@ impl Outcome {
 }
 
 /// 1 µs to 2 minutes, to three digits.
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are valid")
 }

@@ -87,7 +87,7 @@ pub async fn open_loop(
 }
 
 /// Releases each request when it is due; returns how late the latest hundredth was.
-fn pace(start: Instant, due: &[Duration], released: &Semaphore) -> f64 {
+pub(crate) fn pace(start: Instant, due: &[Duration], released: &Semaphore) -> f64 {
     let mut late = super::histogram();
     let mut index = 0;
     while index < due.len() {
