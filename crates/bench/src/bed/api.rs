@@ -48,6 +48,8 @@ impl Api {
     /// When it does not; the end of its log is in the message.
     pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
         let (role, url) = bed.role(&settings.admin_url, "larder_application").await?;
+        // The relay is counted on its own: it asks whether anybody reads or not.
+        let (_, relay) = bed.role(&settings.admin_url, "larder_relay").await?;
         let folder = std::env::temp_dir().join(&role);
         std::fs::create_dir_all(&folder)?;
         let (announce, log) = (folder.join("address"), folder.join("log"));
@@ -61,6 +63,7 @@ impl Api {
             .env("LARDER__SERVER__BIND", "127.0.0.1:0")
             .env("LARDER__SERVER__BENCH_ROUTES", "true")
             .env("LARDER__DATABASE__URL", url)
+            .env("LARDER__DATABASE__FEED_URL", relay)
             .env("LARDER__REDIS__NODES", redis_nodes)
             .env("LARDER__CACHE__ENVIRONMENT", environment)
             .envs(settings.more.iter().map(|(key, value)| (key, value)))

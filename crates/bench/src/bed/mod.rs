@@ -168,7 +168,8 @@ impl Bed {
         run(&self.admin_url, "ALTER SYSTEM SET track_commit_timestamp = on".to_owned()).await?;
         stack.down(false)?;
         let info = stack.up().await?;
-        let again = Self::of(stack, info.database_admin_url, &info.redis_nodes, self.api.clone())?;
+        let again =
+            Self::of(stack, info.database_admin_url, &info.redis_nodes[0], self.api.clone())?;
         (self.postgres_pid, self.redis_pids) = (again.postgres_pid, again.redis_pids);
         Ok(())
     }
