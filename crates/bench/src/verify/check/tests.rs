@@ -258,11 +258,9 @@ fn linearisable(random: &mut ChaCha8Rng) -> Scene {
     let (mut at, mut counter, mut prices) = (0, 1, [10, 20]);
     // What a page shows, from when on.
     let mut shown = vec![(BEFORE, page(1, 10, 20))];
-    let mut next = 100;
-    for _ in 0..random.random_range(1..40) {
+    for next in 100..100 + random.random_range(1..40) {
         at += random.random_range(1..3 * SECOND);
         counter += 1;
-        next += 1;
         let writer = if random.random_bool(0.5) {
             Writer::Sql
         } else {
