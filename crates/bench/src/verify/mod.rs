@@ -76,6 +76,10 @@ pub struct VerifyArgs {
     /// Where all that is random begins.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+    /// Let a page begin to show the product of the open transaction before that commits: its
+    /// trigger ran before it could know of that page.
+    #[arg(long)]
+    pub late_link: bool,
     /// A fault to build into the change feed, to see that it is found.
     #[arg(long, hide = true)]
     pub sabotage: Option<String>,
