@@ -71,6 +71,24 @@ bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 
+# What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
+VERIFY := $(TARGET_DIR)/release/larder-bench verify
+
+.PHONY: verify
+verify: deps ## What readers really see: staleness, measured against every commit (ARGS: larder-bench verify --help)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(VERIFY) --seconds 60 --processes 3 --strategy read-through --tiers l1+l2 $(ARGS)
+
+.PHONY: verify-all
+verify-all: deps ## The same under every strategy, over two regions, and with a bulk change
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	@# All of them run, even when one finds something.
+	failed=0; \
+	$(VERIFY) --strategy all $(ARGS) || failed=1; \
+	$(VERIFY) --regions 2 --processes 4 $(ARGS) || failed=1; \
+	$(VERIFY) --bulk $(ARGS) || failed=1; \
+	exit $$failed
+
 .PHONY: bench-micro
 bench-micro: ## Criterion micro-benchmarks
 	cargo bench -p larder-benches

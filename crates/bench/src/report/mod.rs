@@ -141,8 +141,8 @@ fn conditions(results: &Results) -> Markup {
             "its processors: ratios within one run mean more than absolute figures. Statements "
             "are counted twice, by the application at its one executor and by Postgres "
             "(" code { "pg_stat_statements" } ", for a role that nobody else uses); a run whose "
-            "counts disagree is an error and is not reported. Staleness is not measured by this "
-            "version." }
+            "counts disagree is an error and is not reported. Staleness is measured by "
+            code { "larder-bench verify" } "." }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::check::{Kind, Verdict, Violation};
+use super::check::{Kind, Path, Verdict, Violation};
 use super::history::{Answer, History, Read, Subject, Writer};
 use super::outcome::ms;
 
@@ -12,6 +12,8 @@ use super::outcome::ms;
 const OF_EACH_KIND: usize = 100;
 /// Reads and steps that are told on either side.
 const AROUND: usize = 6;
+/// Of each path so many slow writes are told.
+const SLOWEST: usize = 10;
 
 /// A wrong read. Times are milliseconds since the load began.
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +57,51 @@ pub struct Commit {
     pub writer: Option<Writer>,
     /// Postgres's id of the transaction.
     pub txid: Option<i64>,
+}
+
+/// A write that took long to be seen.
+#[derive(Clone, Debug, Serialize)]
+pub struct Slow {
+    /// How it had to reach the reader.
+    pub path: Path,
+    /// Postgres's id of the transaction.
+    pub txid: i64,
+    /// When it was committed.
+    pub committed_ms: f64,
+    /// By whom.
+    pub writer: Writer,
+    /// How long after that the last read began that had not seen it.
+    pub lag_ms: f64,
+    /// What that read saw something older of.
+    pub subject: Subject,
+    /// That read.
+    pub read: Told,
+}
+
+/// The writes on each path that took longest to be seen.
+pub(super) fn slowest(history: &History, verdict: &Verdict, start: i64) -> Vec<Slow> {
+    let mut lags: Vec<_> = verdict.lags.iter().filter(|lag| lag.last.is_some()).collect();
+    lags.sort_unstable_by_key(|lag| (lag.path, -lag.lag));
+    let mut told: HashMap<Path, usize> = HashMap::new();
+    lags.retain(|lag| {
+        let count = told.entry(lag.path).or_default();
+        *count += 1;
+        *count <= SLOWEST
+    });
+    let told = lags.into_iter().filter_map(|lag| {
+        let (read, subject) = lag.last?;
+        let write = history.writes[lag.write as usize];
+        Some(Slow {
+            path: lag.path,
+            txid: write.txid,
+            committed_ms: ms(write.committed - start),
+            writer: write.writer,
+            lag_ms: ms(lag.lag),
+            subject,
+            read: tell_read(&history.reads[read], start, true),
+        })
+    });
+    told.collect()
 }
 
 /// The first violations of each kind in full; `start` is when the load began.

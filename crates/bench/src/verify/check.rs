@@ -20,6 +20,9 @@ pub enum Kind {
     ReadYourWrites,
     /// It saw a product as it was before a deletion that was older than the bound.
     Resurrection,
+    /// Its version was current, but what it showed had been replaced longer ago than the bound:
+    /// a change that moved no version.
+    OldContent,
     /// It saw less than a read of the same key that had ended before it began, beyond the bound.
     WentBack,
     /// It saw what had been replaced longer ago than the bound.
@@ -63,6 +66,8 @@ pub struct Lag {
     /// From its commit to the beginning of the last read that saw something older, in
     /// microseconds; 0 if there was none.
     pub lag: i64,
+    /// That read, by its place in [`History::reads`], and what it saw something older of.
+    pub last: Option<(usize, Subject)>,
 }
 
 /// What is to be said about a history.
@@ -120,7 +125,7 @@ pub fn check(history: &History, bound: i64) -> Verdict {
         if matches!(subject, Subject::Version(..)) {
             mark_backwards(history, sights, &mut backwards);
         }
-        lags.watch(register, sights);
+        lags.watch(*subject, register, sights);
     }
 
     let mut verdict = Verdict { lags: lags.finish(), ..Verdict::default() };
@@ -146,10 +151,14 @@ pub fn check(history: &History, bound: i64) -> Verdict {
         } else if let Some((subject, value)) = unmet(read) {
             verdict.violations.push(violation(Kind::ReadYourWrites, subject, value));
         } else if let Some(seen) = seen.filter(|seen| seen.staleness > bound) {
-            let kind = match (seen.resurrected, backwards[number]) {
-                (true, _) => Kind::Resurrection,
-                (false, true) => Kind::WentBack,
-                (false, false) => Kind::Stale,
+            let kind = if seen.resurrected {
+                Kind::Resurrection
+            } else if seen.versioned && seen.version_staleness <= bound {
+                Kind::OldContent
+            } else if backwards[number] {
+                Kind::WentBack
+            } else {
+                Kind::Stale
             };
             verdict.violations.push(violation(kind, seen.subject, seen.value));
         }
@@ -165,6 +174,9 @@ struct Worst {
     staleness: i64,
     missed: Option<u32>,
     resurrected: bool,
+    /// Whether it had a version, and how old that was.
+    versioned: bool,
+    version_staleness: i64,
 }
 
 impl Worst {
@@ -172,10 +184,14 @@ impl Worst {
         let value = register.steps()[place].value;
         let missed = register.next(place).filter(|step| step.committed < began);
         let deletion = register.deletion_after(place);
+        let staleness = missed.map_or(0, |step| began - step.committed);
+        let versioned = !matches!(subject, Subject::Product(_));
         Self {
             subject,
             value,
-            staleness: missed.map_or(0, |step| began - step.committed),
+            staleness,
+            versioned,
+            version_staleness: if versioned { staleness } else { 0 },
             missed: missed.and_then(|step| step.write),
             // What is not there cannot have been brought back.
             resurrected: value >= 0
@@ -185,8 +201,10 @@ impl Worst {
 
     fn and(self, other: Self) -> Self {
         let resurrected = self.resurrected || other.resurrected;
+        let versioned = self.versioned || other.versioned;
+        let version_staleness = self.version_staleness.max(other.version_staleness);
         let older = if other.staleness > self.staleness { other } else { self };
-        Self { resurrected, ..older }
+        Self { resurrected, versioned, version_staleness, ..older }
     }
 }
 
@@ -230,8 +248,8 @@ fn mark_backwards(history: &History, sights: &[Sight], backwards: &mut [bool]) {
 struct Lags<'a> {
     history: &'a History,
     bound: i64,
-    /// For each write and path the longest lag; none if nobody looked.
-    found: HashMap<(u32, Path), i64>,
+    /// For each write that somebody looked at, the longest lag on each path.
+    found: HashMap<(u32, Path), Lag>,
 }
 
 impl<'a> Lags<'a> {
@@ -240,26 +258,26 @@ impl<'a> Lags<'a> {
     }
 
     /// Takes in what was seen of one subject, in the order in which the reads began.
-    fn watch(&mut self, register: &Register, sights: &[Sight]) {
+    fn watch(&mut self, subject: Subject, register: &Register, sights: &[Sight]) {
         let mut regions = self.history.regions.clone();
         regions.sort_unstable();
         regions.dedup();
         for region in regions {
             let here: Vec<Sight> =
                 sights.iter().copied().filter(|sight| self.region(*sight) == region).collect();
-            self.watch_in_region(register, &here);
+            self.watch_in_region(subject, register, &here);
         }
     }
 
-    fn watch_in_region(&mut self, register: &Register, sights: &[Sight]) {
+    fn watch_in_region(&mut self, subject: Subject, register: &Register, sights: &[Sight]) {
         let reads = &self.history.reads;
         let Some(process) = sights.first().map(|sight| reads[sight.read].process) else { return };
-        // When the last read began that saw this step or an older one.
-        let mut last = vec![BEFORE; register.steps().len()];
+        // When the last read began that saw this step, and which it was.
+        let mut last = vec![(BEFORE, 0); register.steps().len()];
         for sight in sights {
-            last[sight.place] = last[sight.place].max(reads[sight.read].began);
+            last[sight.place] = (reads[sight.read].began, sight.read);
         }
-        let mut older = BEFORE;
+        let mut older = (BEFORE, 0);
         for (step, last) in register.steps().iter().zip(last) {
             if let Some(write) = step.write {
                 let committed = step.committed;
@@ -267,12 +285,16 @@ impl<'a> Lags<'a> {
                 let looked = sights.get(after).is_some_and(|sight| {
                     reads[sight.read].began <= committed.saturating_add(self.bound)
                 });
-                if looked || older > committed {
-                    let lag = older.saturating_sub(committed).max(0);
+                if looked || older.0 > committed {
+                    let lag = older.0.saturating_sub(committed).max(0);
                     let writer = self.history.writes[write as usize].writer;
                     let path = path(self.history, writer, process);
-                    let known = self.found.entry((write, path)).or_insert(0);
-                    *known = lag.max(*known);
+                    let last = (lag > 0).then_some((older.1, subject));
+                    let lag = Lag { write, path, lag, last };
+                    let known = self.found.entry((write, path)).or_insert(lag);
+                    if lag.lag > known.lag {
+                        *known = lag;
+                    }
                 }
             }
             older = older.max(last);
@@ -285,9 +307,7 @@ impl<'a> Lags<'a> {
     }
 
     fn finish(self) -> Vec<Lag> {
-        let lags = self.found.into_iter();
-        let mut lags: Vec<Lag> =
-            lags.map(|((write, path), lag)| Lag { write, path, lag }).collect();
+        let mut lags: Vec<Lag> = self.found.into_values().collect();
         lags.sort_unstable_by_key(|lag| (lag.write, lag.path));
         lags
     }

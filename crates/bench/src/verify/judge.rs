@@ -71,6 +71,7 @@ pub(super) fn judge(happened: Happened<'_>, bars: bool) -> Run {
         staleness_ms: Distribution::of(all),
         stale_reads_ms: distributions(&stale),
         visibility_ms: distributions(&lags),
+        slowest_writes: cases::slowest(history, &verdict, happened.start),
         long_transaction: happened.long.map(|long| long_transaction(long, history, &verdict)),
         went_back: verdict.went_back,
         violations,

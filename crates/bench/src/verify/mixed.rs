@@ -18,7 +18,7 @@ use crate::load::Keys;
 /// Laws of popularity: what is read most is written most, but less so.
 const READ_EXPONENT: f64 = 0.99;
 const WRITE_EXPONENT: f64 = 0.6;
-/// Where the product of the long transaction is in the order of popularity: often read.
+/// Where the products of the long transaction are in the order of popularity: often read.
 const LONELY_RANK: usize = 10;
 /// How long before the end of the load the long transaction commits.
 const BEFORE_THE_END: Duration = Duration::from_secs(5);
@@ -32,9 +32,11 @@ pub(super) async fn mixed(bed: &Bed, setup: &Setup, args: &VerifyArgs) -> Result
     let (url, addresses) = (fleet.admin_url.as_str(), fleet.addresses());
     sql::add_lonely(url).await?;
     let mut by_rank = products_by_popularity(url).await?;
-    by_rank.retain(|id| *id != sql::LONELY);
+    by_rank.retain(|id| ![sql::LONELY, sql::LATE].contains(id));
     let written = Keys::new(by_rank.clone().into(), WRITE_EXPONENT, args.seed);
-    by_rank.insert(LONELY_RANK.min(by_rank.len()), sql::LONELY);
+    for id in [sql::LONELY, sql::LATE] {
+        by_rank.insert(LONELY_RANK.min(by_rank.len()), id);
+    }
     let mut read = Keys::new(by_rank.clone().into(), READ_EXPONENT, args.seed + 1);
     sweep(&addresses, &by_rank[..WARM.min(by_rank.len())]).await;
 
@@ -44,11 +46,14 @@ pub(super) async fn mixed(bed: &Bed, setup: &Setup, args: &VerifyArgs) -> Result
     let write_rate = args.write_rate();
     let start = now();
     eprintln!("  {:.0} reads/s and {write_rate:.0} writes/s for {length:?} …", args.rate);
-    let (reads, writes, long) = tokio::join!(
+    let link = async { if args.late_link { sql::link_late(url, open / 2).await } else { Ok(()) } };
+    let (reads, writes, long, linked) = tokio::join!(
         read_for(&addresses, &mut read, args.rate, length, args.seed),
         write_for(&addresses, url, &written, write_rate, length, args.seed),
         sql::long_transaction(url, open),
+        link,
     );
+    linked?;
     let (writes, long) = (writes?, long?);
     tokio::time::sleep(args.bound()).await;
     eprintln!("  every key once more, from every process …");

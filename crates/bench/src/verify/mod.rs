@@ -53,7 +53,7 @@ pub struct VerifyArgs {
     #[arg(long, default_value = "l1+l2")]
     pub tiers: String,
     /// Reads a second.
-    #[arg(long, default_value_t = 500.0, value_parser = rate)]
+    #[arg(long, default_value_t = 800.0, value_parser = rate)]
     pub rate: f64,
     /// The part of all requests that are writes, 0 to 0.9.
     #[arg(long, default_value_t = 0.1, value_parser = part)]
@@ -76,6 +76,10 @@ pub struct VerifyArgs {
     /// Where all that is random begins.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
+    /// Let a page begin to show the product of the open transaction before that commits: its
+    /// trigger ran before it could know of that page.
+    #[arg(long)]
+    pub late_link: bool,
     /// A fault to build into the change feed, to see that it is found.
     #[arg(long, hide = true)]
     pub sabotage: Option<String>,

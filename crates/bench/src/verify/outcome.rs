@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::cases::Case;
+use super::cases::{Case, Slow};
 use super::check::{Kind, Path};
 use super::writers::{Operation, Tally};
 use crate::results::{Check, LatencyMs, Machine};
@@ -65,6 +65,8 @@ pub struct Run {
     pub visibility_ms: BTreeMap<Path, Distribution>,
     /// Both, in classes.
     pub histogram: Vec<Bucket>,
+    /// The writes that took longest to be seen.
+    pub slowest_writes: Vec<Slow>,
     /// The transaction that stayed open during the run.
     pub long_transaction: Option<LongTransaction>,
     /// Reads that saw less than one of the same key that had ended before they began.

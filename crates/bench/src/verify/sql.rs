@@ -10,6 +10,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// else's write waits for its locks.
 pub(super) const LONELY: u32 = 900_000_001;
 
+/// A product that begins to show [`LONELY`] while that transaction is open (`--late-link`).
+pub(super) const LATE: u32 = 900_000_002;
+
 /// New prices of several products, in one statement.
 pub(super) fn prices(prices: &[(u32, i64)]) -> String {
     let mut rows = String::new();
@@ -50,13 +53,25 @@ pub(super) async fn run(connection: &mut PgConnection, sql: String) -> Result<()
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }
 
-/// Makes [`LONELY`], which no page shows.
+/// Makes [`LONELY`] and [`LATE`], which no page shows.
 pub(super) async fn add_lonely(admin_url: &str) -> Result<()> {
     let sql = format!(
         "INSERT INTO products (id, sku, name, description, category_id, price_minor, currency)
-         SELECT {LONELY}, 'LONELY', 'Alone', '', min(id), 1000, 'EUR' FROM categories"
+         SELECT own.id, 'VERIFY-' || own.id, 'Alone', '', c.id, 1000, 'EUR'
+         FROM (SELECT min(id) AS id FROM categories) c,
+              (VALUES ({LONELY}), ({LATE})) AS own (id)"
     );
     let mut connection = PgConnection::connect(admin_url).await?;
+    run(&mut connection, sql).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// After `wait`, lets the page of [`LATE`] show [`LONELY`].
+pub(super) async fn link_late(admin_url: &str, wait: Duration) -> Result<()> {
+    tokio::time::sleep(wait).await;
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let sql = format!("INSERT INTO related_products VALUES ({LATE}, 1, {LONELY})");
     run(&mut connection, sql).await?;
     connection.close().await?;
     Ok(())
