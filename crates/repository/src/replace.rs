@@ -9,6 +9,7 @@ use crate::errors::translate;
 use crate::statements::write;
 use crate::write::{commit, insert_related, insert_variants, unknown_category};
 
+const LOCK: Statement = write("SELECT", "products");
 const UPDATE: Statement = write("UPDATE", "products");
 const CLEAR_VARIANTS: Statement = write("DELETE", "variants");
 const CLEAR_RELATED: Statement = write("DELETE", "related_products");
@@ -31,6 +32,14 @@ pub(crate) async fn replace(
     content: &ProductReplacement,
 ) -> Result<Option<Written<()>>, RepositoryError> {
     let mut transaction = db.begin().await.map_err(translate)?;
+    // Who links to a product locks it. All at once and in order, before anything else is locked:
+    // two products that come to show each other do not wait in a circle.
+    let linked: Vec<i64> = content.related.iter().chain([&id]).map(|id| id.get()).collect();
+    sqlx::query("SELECT FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE")
+        .bind(linked)
+        .execute(transaction.counted(LOCK))
+        .await
+        .map_err(translate)?;
     let found = sqlx::query(SQL)
         .bind(id.get())
         .bind(content.name.as_str())

@@ -24,8 +24,6 @@ pub(super) struct Setup {
     pub(super) reviews: u32,
     /// Nodes of the Redis Cluster of each region; none: that of the bed.
     pub(super) regions: Vec<Option<String>>,
-    /// Whether the processes take part in the change feed.
-    pub(super) feed: bool,
     /// A fault to build into the feed, by its name.
     pub(super) sabotage: Option<String>,
 }
@@ -61,7 +59,7 @@ impl Fleet {
                 admin_url: fleet.admin_url.clone(),
                 environment: Some(environment.clone()),
                 redis_nodes: setup.regions[usize::from(region)].clone(),
-                more: feed_settings(bed, setup, &fleet.admin_url, region).await?,
+                more: feed_settings(setup, region),
             };
             fleet.apis.push(Api::start(bed, settings).await?);
             fleet.regions.push(region);
@@ -80,23 +78,11 @@ impl Fleet {
 }
 
 /// What a process needs to take part in the change feed of its region.
-async fn feed_settings(
-    bed: &Bed,
-    setup: &Setup,
-    admin_url: &str,
-    region: u8,
-) -> Result<Vec<(String, String)>> {
-    if !setup.feed {
-        return Ok(Vec::new());
-    }
-    let (_, relay) = bed.role(admin_url, "larder_relay").await?;
+fn feed_settings(setup: &Setup, region: u8) -> Vec<(String, String)> {
     let region = if region == 0 { "main" } else { "second" };
-    let mut settings = vec![
-        ("LARDER__DATABASE__FEED_URL".to_owned(), relay),
-        ("LARDER__FEED__REGION".to_owned(), region.to_owned()),
-    ];
+    let mut settings = vec![("LARDER__FEED__REGION".to_owned(), region.to_owned())];
     if let Some(name) = &setup.sabotage {
-        settings.push(("LARDER__FEED__SABOTAGE".to_owned(), name.clone()));
+        settings.push(("LARDER_SABOTAGE".to_owned(), name.clone()));
     }
-    Ok(settings)
+    settings
 }

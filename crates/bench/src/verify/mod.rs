@@ -83,9 +83,6 @@ pub struct VerifyArgs {
     /// A fault to build into the change feed, to see that it is found.
     #[arg(long, hide = true)]
     pub sabotage: Option<String>,
-    /// Leaves the change feed alone: for a catalog-api that has none.
-    #[arg(long, hide = true)]
-    pub no_feed: bool,
 }
 
 impl VerifyArgs {
@@ -140,7 +137,6 @@ pub async fn verify(bed: &mut Bed, args: &VerifyArgs, command: String) -> Result
             products,
             reviews,
             regions: regions.clone(),
-            feed: !args.no_feed,
             sabotage: args.sabotage.clone(),
         };
         let run = if args.bulk {

@@ -1,5 +1,6 @@
 //! The adapter on a real Postgres.
 
+mod links;
 mod port;
 mod seeding;
 mod support;

@@ -1,0 +1,73 @@
+//! A page and what it shows, changed in two transactions that overlap: neither change is lost.
+
+use std::time::Duration;
+
+use catalog_domain::{ProductPage, ProductRepository, Revised};
+use larder_stack::testing::skip_without_servers;
+
+use crate::support::{Fixture, filled, id};
+
+/// Long enough to see that somebody waits.
+const A_WHILE: Duration = Duration::from_millis(300);
+
+async fn page(fixture: &Fixture, number: i64) -> Revised<ProductPage> {
+    fixture.catalogue.page(id(number)).await.expect("reads").transpose().expect("is there")
+}
+
+/// While `open` is uncommitted, `late` is written; whoever loads the page between the two commits
+/// must be told of the second.
+async fn overlap(fixture: &Fixture, open: &str, late: &str) {
+    let open = fixture.database.begin(open).await;
+    let late = async {
+        fixture.database.execute(late).await;
+        page(fixture, 300).await
+    };
+    let commit = async {
+        tokio::time::sleep(A_WHILE).await;
+        open.commit().await;
+    };
+    let (between, ()) = tokio::join!(late, commit);
+    let after = page(fixture, 300).await;
+    assert!(
+        between.value == after.value || between.revision < after.revision,
+        "the page changed unseen: {} and {}",
+        between.revision,
+        after.revision
+    );
+}
+
+#[tokio::test]
+async fn a_page_that_begins_to_show_a_product_while_that_changes_is_told_of_the_change() {
+    if skip_without_servers("a_page_that_begins_to_show_a_product_while_that_changes") {
+        return;
+    }
+    let fixture = filled().await;
+    fixture.database.execute("DELETE FROM related_products WHERE product_id = 300").await;
+    let link = "INSERT INTO related_products VALUES (300, 1, 2)";
+    let unlink = "DELETE FROM related_products WHERE product_id = 300";
+    for change in [
+        "UPDATE products SET price_minor = price_minor + 1 WHERE id = 2",
+        "INSERT INTO reviews (product_id, rating, title, body, author) VALUES (2, 5, 't', 'b', 'a')",
+    ] {
+        overlap(&fixture, change, link).await;
+        fixture.database.execute(unlink).await;
+        overlap(&fixture, link, change).await;
+        fixture.database.execute(unlink).await;
+    }
+}
+
+#[tokio::test]
+async fn a_product_that_moves_while_its_category_is_renamed_is_told_of_the_name() {
+    if skip_without_servers("a_product_that_moves_while_its_category_is_renamed") {
+        return;
+    }
+    let fixture = filled().await;
+    let elsewhere = "(SELECT min(id) FROM categories WHERE id <> (SELECT category_id FROM products WHERE id = 300))";
+    let rename = format!("UPDATE categories SET name = name || '!' WHERE id = {elsewhere}");
+    let into = format!("UPDATE products SET category_id = {elsewhere} WHERE id = 300");
+    let home = "UPDATE products SET category_id = (SELECT max(id) FROM categories) WHERE id = 300";
+    fixture.database.execute(home).await;
+    overlap(&fixture, &rename, &into).await;
+    fixture.database.execute(home).await;
+    overlap(&fixture, &into, &rename).await;
+}
