@@ -13,6 +13,7 @@ mod tag;
 mod telemetry;
 mod tier;
 mod version;
+mod write;
 
 pub use cache::{Cache, CacheKey};
 pub use codec::{CacheValue, Codec, CodecError, Json, MessagePack, Postcard, Schema};
@@ -33,3 +34,7 @@ pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
+pub use write::{
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
+    WriteState,
+};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder::{
-    Invalidation, L1Options, L2, Miss, NamespaceOptions, RedisOptions, RedisTier, Tier, TlsOptions,
+    Coherence, CoherenceOptions, Invalidation, L1Options, L2, Miss, NamespaceOptions, RedisOptions,
+    RedisTier, Tier, TlsOptions,
 };
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestRedis};
@@ -15,7 +16,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::proxy::{Proxy, announce, port_of};
-use crate::support::{Origin, Process, ask, connect, connect_by, get, v};
+use crate::support::{Origin, Process, ask, connect, connect_by, get, v, within};
 
 /// What the README tells an operator to grant.
 const README: &str = include_str!("../../README.md");
@@ -48,7 +49,7 @@ async fn a_user_with_the_rights_of_the_readme_can_do_everything() {
     }
     let (cluster, urls) = cluster_with("larder").await;
     let options = || NamespaceOptions { ttl: Some(Duration::from_secs(60)), ..Default::default() };
-    let processes = [connect(urls.clone()).await, connect(urls).await]
+    let processes = [connect(urls.clone()).await, connect(urls.clone()).await]
         .map(|l2| Arc::new(Process::new(&l2, "dev", options())));
     let origin = Origin::slow(Duration::from_millis(200));
     let mut tasks = JoinSet::new();
@@ -66,6 +67,12 @@ async fn a_user_with_the_rights_of_the_readme_can_do_everything() {
         assert_eq!(processes[1].invalidate(&key, v(1)).await, Invalidation::Done);
     }
     assert_eq!(processes[0].invalidate_tag("all", v(1)).await, Invalidation::Done);
+    // The backplane, too.
+    let told = connect_by(RedisOptions::new(urls)).await;
+    let coherence = Coherence::between_processes("dev", &told, &CoherenceOptions::default());
+    let teller = Process::new(&told, "dev", options()).coherent(&coherence);
+    within(Duration::from_secs(5), "the backplane is heard", async || coherence.is_proven()).await;
+    assert_eq!(teller.invalidate(&"0".to_owned(), v(2)).await, Invalidation::Done);
     assert_no_refusal(&cluster).await;
 }
 
@@ -91,6 +98,9 @@ async fn who_may_only_read_reads_and_changes_nothing() {
     let refused = Invalidation::Unavailable("redis-read-only");
     assert_eq!(reader.invalidate(&"a".to_owned(), v(9)).await, refused);
     assert_eq!(get(&writer, "a", &origin).await.expect("a hit").tier, Tier::L2);
+    // What others tell is heard.
+    let coherence = Coherence::between_processes("dev", &l2, &CoherenceOptions::default());
+    within(Duration::from_secs(5), "the backplane is heard", async || coherence.is_proven()).await;
     assert_no_refusal(&cluster).await;
 }
 
