@@ -8,6 +8,7 @@ use catalog_domain::{
 use larder_postgres::{Database, Purpose, Statement};
 
 use crate::errors::translate;
+use crate::retry::again;
 use crate::{create, delete, listing, newest, page, patch, replace, review, summary};
 
 const READY: Statement = Statement {
@@ -58,7 +59,7 @@ impl ProductRepository for PostgresCatalogue {
     }
 
     async fn create(&self, product: &NewProduct) -> Result<Written<ProductId>, RepositoryError> {
-        create::create(&self.db, product).await
+        again(|| create::create(&self.db, product)).await
     }
 
     async fn replace(
@@ -66,7 +67,7 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
         content: &ProductReplacement,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        replace::replace(&self.db, id, content).await
+        again(|| replace::replace(&self.db, id, content)).await
     }
 
     async fn patch(
@@ -74,7 +75,7 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
         patch: &ProductPatch,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        patch::patch(&self.db, id, patch).await
+        again(|| patch::patch(&self.db, id, patch)).await
     }
 
     async fn add_review(
@@ -82,11 +83,11 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
         review: &NewReview,
     ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
-        review::add_review(&self.db, id, review).await
+        again(|| review::add_review(&self.db, id, review)).await
     }
 
     async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
-        delete::delete(&self.db, id).await
+        again(|| delete::delete(&self.db, id)).await
     }
 
     async fn ready(&self) -> Result<(), RepositoryError> {

@@ -23,6 +23,8 @@ use crate::scenario::ReadView;
 
 /// Writes under way at once, at most.
 const WRITERS: u64 = 24;
+/// How often a transaction in SQL is tried that gives way in deadlocks.
+const SQL_TRIES: u32 = 5;
 /// Products that one statement changes, at most.
 const SEVERAL: usize = 6;
 
@@ -267,17 +269,22 @@ impl Worker {
     }
 
     async fn sql(&mut self, sql: String) -> bool {
-        match sql::run(&mut self.connection, sql).await {
-            Ok(()) => true,
-            // Rolled back: a deadlock, or a product that another transaction has just deleted.
-            Err(sqlx::Error::Database(_)) => false,
-            Err(_lost) => {
-                if let Ok(connection) = PgConnection::connect(&self.admin_url).await {
-                    self.connection = connection;
+        for _ in 0..SQL_TRIES {
+            match sql::run(&mut self.connection, sql.clone()).await {
+                Ok(()) => return true,
+                // Rolled back to end a deadlock, as happens to everybody who writes several rows.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01") => {}
+                // A product that another transaction has just deleted, say.
+                Err(sqlx::Error::Database(_)) => return false,
+                Err(_lost) => {
+                    if let Ok(connection) = PgConnection::connect(&self.admin_url).await {
+                        self.connection = connection;
+                    }
+                    return false;
                 }
-                false
             }
         }
+        false
     }
 
     /// Makes a deleted product anew, once readers have had time to see that it is gone.

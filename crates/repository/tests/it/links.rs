@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use catalog_domain::{ProductPage, ProductRepository, Revised};
+use catalog_domain::{ProductPage, ProductPatch, ProductRepository, Revised};
 use larder_stack::testing::skip_without_servers;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::support::{Fixture, filled, id};
+use crate::support::{Fixture, euros, filled, id};
 
 /// Long enough to see that somebody waits.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -70,4 +71,28 @@ async fn a_product_that_moves_while_its_category_is_renamed_is_told_of_the_name(
     overlap(&fixture, &rename, &into).await;
     fixture.database.execute(home).await;
     overlap(&fixture, &into, &rename).await;
+}
+
+#[tokio::test]
+async fn a_write_that_gave_way_in_a_deadlock_is_made_again() {
+    if skip_without_servers("a_write_that_gave_way_in_a_deadlock_is_made_again") {
+        return;
+    }
+    let fixture = filled().await;
+    fixture.database.execute("INSERT INTO related_products VALUES (300, 9, 2)").await;
+    let mut other = PgConnection::connect(&fixture.database.admin_url).await.expect("connects");
+    let mut other = other.begin().await.expect("begins");
+    // It has the version of page 300, which shows product 2, and soon wants product 300 as well …
+    let price = "UPDATE products SET price_minor = 3 WHERE id = ";
+    other.execute(AssertSqlSafe(format!("{price} 2"))).await.expect("updates");
+    let patch = ProductPatch { price: Some(euros(7)), stock: Vec::new(), stock_delta: Vec::new() };
+    let (written, ()) = tokio::join!(fixture.catalogue.patch(id(300), &patch), async {
+        tokio::time::sleep(A_WHILE).await;
+        // … which this write has, and waits for that version. It has waited longer.
+        other.execute(AssertSqlSafe(format!("{price} 300"))).await.expect("the other one wins");
+        other.commit().await.expect("commits");
+    });
+    written.expect("is made again").expect("is there");
+    assert_eq!(page(&fixture, 300).await.value.price, euros(7));
+    assert!(fixture.catalogue.database().ledger().totals().failed >= 1, "there was no deadlock");
 }
