@@ -64,6 +64,13 @@ impl TestRedis {
         self.nodes.clone()
     }
 
+    /// The processes of a private cluster, in the order of [`nodes`](Self::nodes); of a shared
+    /// one, none.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        self.own.as_ref().map(|(cluster, _)| cluster.pids()).unwrap_or_default()
+    }
+
     /// Stops every node.
     ///
     /// # Panics
