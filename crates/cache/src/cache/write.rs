@@ -53,7 +53,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
     /// and keeps those out that loads already under way will bring.
     ///
     /// It costs one command, however many values that are; each is reloaded when it is asked
-    /// for. In another process's L1 such values can live on for as long as `l1.ttl`.
+    /// for. Other processes are told; without coherence, values live on in their L1 for as long
+    /// as `l1.ttl`.
     pub async fn invalidate_tag(&self, name: &str, version: Version) -> Invalidation {
         let inner = &self.inner;
         inner.counters.invalidations.up();
