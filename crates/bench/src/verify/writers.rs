@@ -23,6 +23,8 @@ use crate::scenario::ReadView;
 
 /// Writes under way at once, at most.
 const WRITERS: u64 = 24;
+/// So long after the end of the load writes are still made that were due before it.
+const LATE: Duration = Duration::from_secs(5);
 /// How often a transaction in SQL is tried that gives way in deadlocks.
 const SQL_TRIES: u32 = 5;
 /// Products that one statement changes, at most.
@@ -91,6 +93,7 @@ pub(super) async fn write_for(
     let due = if rate > 0.0 { poisson(rate, length, seed) } else { Vec::new() };
     let released = Arc::new(Semaphore::new(0));
     let next = Arc::new(AtomicUsize::new(0));
+    let give_up = Instant::now() + length + LATE;
     let mut workers = Vec::new();
     for number in 0..WRITERS {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -114,6 +117,12 @@ pub(super) async fn write_for(
                 }
                 if next.fetch_add(1, Ordering::Relaxed) >= all {
                     return writer.written;
+                }
+                if Instant::now() > give_up {
+                    // It was due, and nobody had come to it: it was not done.
+                    let operation = writer.choose();
+                    writer.tally(operation, false);
+                    continue;
                 }
                 writer.write().await;
             }
@@ -196,7 +205,8 @@ impl Worker {
                 self.sql(sql::prices(&all)).await
             }
             Operation::SqlReplace => {
-                self.sql(format!("{}; {}", sql::delete(id), sql::create(id, price))).await
+                let [lock, delete] = [sql::lock(id), sql::delete(id)];
+                self.sql(format!("{lock}; {delete}; {}", sql::create(id, price))).await
             }
             Operation::SqlDelete => {
                 let deleted = self.sql(sql::delete(id)).await;
@@ -206,6 +216,10 @@ impl Worker {
                 deleted
             }
         };
+        self.tally(operation, done);
+    }
+
+    fn tally(&mut self, operation: Operation, done: bool) {
         let tally = self.written.tallies.entry(operation).or_default();
         if done { tally.done += 1 } else { tally.failed += 1 }
     }
@@ -291,7 +305,7 @@ impl Worker {
     async fn bring_back(&mut self, id: u32, price: i64) -> bool {
         tokio::time::sleep(Duration::from_millis(self.random.random_range(5..400))).await;
         for _ in 0..5 {
-            if self.sql(sql::create(id, price)).await {
+            if self.sql(format!("{}; {}", sql::lock(id), sql::create(id, price))).await {
                 return true;
             }
         }
