@@ -53,7 +53,7 @@ pub struct VerifyArgs {
     #[arg(long, default_value = "l1+l2")]
     pub tiers: String,
     /// Reads a second.
-    #[arg(long, default_value_t = 1_500.0, value_parser = rate)]
+    #[arg(long, default_value_t = 800.0, value_parser = rate)]
     pub rate: f64,
     /// The part of all requests that are writes, 0 to 0.9.
     #[arg(long, default_value_t = 0.1, value_parser = part)]
