@@ -16,7 +16,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use super::history::{Expected, Phase, Read};
-use super::reader::{PATIENCE, Reader, VERSION, Wanted, version};
+use super::reader::{PATIENCE, Reader, VERSION, Wanted, version_of};
 use super::sql;
 use crate::load::{Client, Keys, Request, pace, poisson};
 use crate::scenario::ReadView;
@@ -181,7 +181,8 @@ impl Worker {
             }
             Operation::Delete => {
                 match self.ask(&Request::delete(format!("/products/{id}"))).await {
-                    Some(response) if response.status() == 204 => {
+                    Some((process, response)) if response.status() == 204 => {
+                        self.read_own(id, process, &response, false).await;
                         product.parked = !self.bring_back(id, price).await;
                         true
                     }
@@ -251,35 +252,46 @@ impl Worker {
         None
     }
 
-    /// Asks any process; `None` without an answer.
-    async fn ask(&mut self, request: &Request) -> Option<hyper::Response<Bytes>> {
+    /// Asks any process: which one, and its answer; `None` without one.
+    async fn ask(&mut self, request: &Request) -> Option<(usize, hyper::Response<Bytes>)> {
         let process = self.random.random_range(0..self.clients.len());
         let asked = self.clients[process].respond(request, None);
-        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+        Some((process, tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?))
     }
 
     /// Writes through any process, and reads through any other as one who has written.
     async fn api(&mut self, id: u32, request: Request) -> bool {
-        let process = self.random.random_range(0..self.clients.len());
-        let asked = self.clients[process].respond(&request, None);
-        let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, asked).await else { return false };
-        let header = response.headers().get(VERSION).and_then(|text| text.to_str().ok());
-        if let Some(text) = header
-            && let Some(version) = version(text)
-        {
-            let others = self.clients.len();
-            let other = (process + self.random.random_range(1..others.max(2))) % others;
-            let wanted = Wanted {
-                process: u8::try_from(other).expect("a handful of processes"),
-                view: ReadView::ProductPage,
-                product: id,
-                phase: Phase::Session,
-            };
-            let expected = Expected { version, present: true };
-            let read = self.reader.read_after(wanted, (text, expected)).await;
-            self.written.reads.push(read);
-        }
+        let Some((process, response)) = self.ask(&request).await else { return false };
+        self.read_own(id, process, &response, true).await;
         response.status().is_success()
+    }
+
+    /// Reads through another process than the one written through, as one who has written.
+    async fn read_own(
+        &mut self,
+        id: u32,
+        process: usize,
+        response: &hyper::Response<Bytes>,
+        present: bool,
+    ) {
+        let header = response.headers().get(VERSION).and_then(|text| text.to_str().ok());
+        let Some(text) = header else { return };
+        let summary = version_of(text, ReadView::ProductSummary.namespace());
+        let page = version_of(text, ReadView::ProductPage.namespace());
+        // Both views are looked at, where the write has changed both.
+        let told = match (self.random.random(), summary, page) {
+            (true, Some(version), _) => Some((ReadView::ProductSummary, version)),
+            (_, _, Some(version)) => Some((ReadView::ProductPage, version)),
+            (_, _, None) => None,
+        };
+        let Some((view, version)) = told else { return };
+        let others = self.clients.len();
+        let other = (process + self.random.random_range(1..others.max(2))) % others;
+        let process = u8::try_from(other).expect("a handful of processes");
+        let wanted = Wanted { process, view, product: id, phase: Phase::Session };
+        let expected = Expected { version, present };
+        let read = self.reader.read_after(wanted, (text, expected)).await;
+        self.written.reads.push(read);
     }
 
     async fn sql(&mut self, sql: String) -> bool {

@@ -80,15 +80,23 @@ async fn a_write_that_gave_way_in_a_deadlock_is_made_again() {
     }
     let fixture = filled().await;
     fixture.database.execute("INSERT INTO related_products VALUES (300, 9, 2)").await;
-    let mut other = PgConnection::connect(&fixture.database.admin_url).await.expect("connects");
+    let url = &fixture.database.admin_url;
+    let mut watch = PgConnection::connect(url).await.expect("connects");
+    let mut other = PgConnection::connect(url).await.expect("connects");
+    // The write is to find the deadlock, not this one.
+    other.execute("SET deadlock_timeout = '20s'").await.expect("may set it");
     let mut other = other.begin().await.expect("begins");
     // It has the version of page 300, which shows product 2, and soon wants product 300 as well …
     let price = "UPDATE products SET price_minor = 3 WHERE id = ";
     other.execute(AssertSqlSafe(format!("{price} 2"))).await.expect("updates");
     let patch = ProductPatch { price: Some(euros(7)), stock: Vec::new(), stock_delta: Vec::new() };
     let (written, ()) = tokio::join!(fixture.catalogue.patch(id(300), &patch), async {
-        tokio::time::sleep(A_WHILE).await;
-        // … which this write has, and waits for that version. It has waited longer.
+        // … which this write has by the time that it waits for that version.
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.expect("tells") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
         other.execute(AssertSqlSafe(format!("{price} 300"))).await.expect("the other one wins");
         other.commit().await.expect("commits");
     });
