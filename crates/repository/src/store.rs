@@ -3,11 +3,12 @@
 use catalog_domain::{
     ListRequest, Listing, NewProduct, NewReview, Newest, ProductId, ProductPage, ProductPatch,
     ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, Revised,
-    View, Written,
+    Revision, View, Written,
 };
 use larder_postgres::{Database, Purpose, Statement};
 
 use crate::errors::translate;
+use crate::journal::{self, CatalogueJournal};
 use crate::{create, delete, listing, newest, page, patch, replace, review, summary};
 
 const READY: Statement = Statement {
@@ -28,6 +29,13 @@ impl PostgresCatalogue {
     #[must_use]
     pub const fn new(db: Database) -> Self {
         Self { db }
+    }
+
+    /// The journal for writes that wait. Loads of this catalogue show what is in it, and its other
+    /// writes apply it first.
+    #[must_use]
+    pub fn journal(&self) -> CatalogueJournal {
+        journal::journal(self.db.clone())
     }
 
     /// Where its statements are counted.
@@ -65,16 +73,18 @@ impl ProductRepository for PostgresCatalogue {
         &self,
         id: ProductId,
         content: &ProductReplacement,
+        expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        replace::replace(&self.db, id, content).await
+        replace::replace(&self.db, id, content, expected).await
     }
 
     async fn patch(
         &self,
         id: ProductId,
         patch: &ProductPatch,
+        expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        patch::patch(&self.db, id, patch).await
+        patch::patch(&self.db, id, patch, expected).await
     }
 
     async fn add_review(
@@ -85,8 +95,12 @@ impl ProductRepository for PostgresCatalogue {
         review::add_review(&self.db, id, review).await
     }
 
-    async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
-        delete::delete(&self.db, id).await
+    async fn delete(
+        &self,
+        id: ProductId,
+        expected: Option<Revision>,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        delete::delete(&self.db, id, expected).await
     }
 
     async fn ready(&self) -> Result<(), RepositoryError> {
