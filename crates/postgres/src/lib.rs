@@ -15,8 +15,8 @@ pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
 pub use journal::{Applier, Coalesced, Entry, PostgresJournal, Refused, Taken, settle, taken};
 /// The journal's port, for who applies entries and knows no cache.
 pub use larder::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
-    WriteState,
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Version,
+    Write, WriteState,
 };
 pub use ledger::{Ledger, LedgerRow, Totals};
 pub use statement::{Purpose, Statement};
