@@ -298,7 +298,7 @@ mod tests {
                 let applied = one_by_one.apply(&entry.operation, entry.at);
                 prop_assert_eq!(applied.is_ok(), index < coalesced.taken);
                 if let Err(refusal) = applied {
-                    prop_assert_eq!(Some(refusal), coalesced.refused.clone());
+                    prop_assert_eq!(Some(&refusal), coalesced.refused.as_ref());
                     break;
                 }
             }

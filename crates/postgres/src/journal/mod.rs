@@ -20,6 +20,9 @@ pub use self::applier::{Applier, Coalesced, Entry, Refused, Taken};
 use self::settle::statement;
 pub use self::settle::{settle, taken};
 
+/// How often an append is tried that Postgres undoes for the sake of another transaction.
+const TRIES: u32 = 3;
+
 /// A [`Journal`] in the table `larder.journal`, applied by an [`Applier`].
 ///
 /// An append is one statement, and a flush two (three or more where an entry cannot be applied),
@@ -119,8 +122,14 @@ impl<A: Applier> Journal for PostgresJournal<A> {
             .collect();
         let refusal =
             |index: usize, why: &Refused| self.applier.refusal(&writes[index].operation, why);
-        let executor = self.db.counted(statement(Purpose::Write));
-        append(A::APPEND, executor, &stored, refusal).await.map_err(failed)
+        let mut tries = 1;
+        loop {
+            let executor = self.db.counted(statement(Purpose::Write));
+            match append(A::APPEND, executor, &stored, &refusal).await {
+                Err(error) if tries < TRIES && passes(&error) => tries += 1,
+                answer => return answer.map_err(failed),
+            }
+        }
     }
 
     async fn flush(&self, options: &FlushOptions) -> Result<Flushed, JournalError> {
@@ -146,6 +155,13 @@ impl<A: Applier> Journal for PostgresJournal<A> {
     async fn discard(&self, position: u64) -> Result<bool, JournalError> {
         letters::discard(&self.db, position).await.map_err(failed)
     }
+}
+
+/// Whether Postgres undid a transaction for the sake of another. Everything of this crate locks in one
+/// order, but a transaction of somebody else's may not, and a deadlock takes whom it finds.
+fn passes(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "40P01" || code == "40001")
 }
 
 fn failed(error: sqlx::Error) -> JournalError {

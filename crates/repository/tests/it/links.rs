@@ -5,6 +5,7 @@ use std::time::Duration;
 use catalog_domain::{ProductPage, ProductRepository, Revised};
 use larder_stack::testing::skip_without_servers;
 
+use crate::journal::{append, price};
 use crate::support::{Fixture, filled, id};
 
 /// Long enough to see that somebody waits.
@@ -70,4 +71,28 @@ async fn a_product_that_moves_while_its_category_is_renamed_is_told_of_the_name(
     overlap(&fixture, &rename, &into).await;
     fixture.database.execute(home).await;
     overlap(&fixture, &into, &rename).await;
+}
+
+#[tokio::test]
+async fn a_page_that_begins_to_show_a_product_whose_price_waits_is_told_of_the_price() {
+    if skip_without_servers("a_page_that_begins_to_show_a_product_whose_price_waits") {
+        return;
+    }
+    let fixture = filled().await;
+    fixture.database.execute("DELETE FROM related_products WHERE product_id = 300").await;
+    let link = "INSERT INTO related_products VALUES (300, 1, 2)";
+    let open = fixture.database.begin(link).await;
+    let journal = fixture.catalogue.journal();
+    let late = async {
+        let journaled = append(&journal, price(2, 7)).await;
+        (journaled, page(&fixture, 300).await)
+    };
+    let commit = async {
+        tokio::time::sleep(A_WHILE).await;
+        open.commit().await;
+    };
+    let ((journaled, after), ()) = tokio::join!(late, commit);
+    assert_eq!(after.value.related[0].price.minor(), 7);
+    let told = journaled.changes.iter().find(|(_, key, _)| key == "300").expect("is told");
+    assert_eq!(told.2.counter, after.revision.counter);
 }
