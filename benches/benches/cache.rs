@@ -8,7 +8,8 @@ use bytes::Bytes;
 use cached::Cached;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use larder::{
-    Cache, L1Options, L2, Loaded, MemoryTier, Metrics, NamespaceOptions, Publication, Version,
+    Cache, Coherence, CoherenceOptions, L1Options, L2, Loaded, MemoryTier, Metrics,
+    NamespaceOptions, Publication, Version,
 };
 use tokio::runtime::Runtime;
 
@@ -19,7 +20,10 @@ const KEYS: u64 = 10_000;
 const TTL: Duration = Duration::from_secs(3_600);
 
 fn cache(l1: bool) -> Cache<u64, Bytes> {
-    let l2 = Arc::new(L2::Memory(MemoryTier::default()));
+    cache_on(Arc::new(L2::Memory(MemoryTier::default())), l1)
+}
+
+fn cache_on(l2: Arc<L2>, l1: bool) -> Cache<u64, Bytes> {
     let options = NamespaceOptions {
         l1: l1.then(|| L1Options { ttl: TTL, ..L1Options::default() }),
         l2: !l1,
@@ -61,22 +65,32 @@ fn l1_hit(criterion: &mut Criterion) {
     let page = value(3_300);
     let mut group = criterion.benchmark_group("l1_hit");
 
-    let larder = cache(true);
-    for key in 0..KEYS {
-        let filled = runtime.block_on(larder.get_with(&key, || load(page.clone())));
-        assert!(filled.is_ok_and(|lookup| lookup.stored));
+    // The second one asks at each hit whether it has missed nothing.
+    let l2 = Arc::new(L2::Memory(MemoryTier::default()));
+    let options = CoherenceOptions::default();
+    let coherence =
+        runtime.block_on(async { Coherence::between_processes("bench", &l2, &options) });
+    while !coherence.is_proven() {
+        std::thread::sleep(Duration::from_millis(1));
     }
-    group.bench_function("larder", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let key = next();
-            let larder = &larder;
-            async move {
-                let lookup = larder.get_with(&key, || load(Bytes::new())).await;
-                black_box(lookup.map(|lookup| lookup.value))
-            }
+    let coherent = cache_on(l2, true).coherent(&coherence);
+    for (name, larder) in [("larder", cache(true)), ("larder, coherent", coherent)] {
+        for key in 0..KEYS {
+            let filled = runtime.block_on(larder.get_with(&key, || load(page.clone())));
+            assert!(filled.is_ok_and(|lookup| lookup.stored));
+        }
+        group.bench_function(name, |b| {
+            let mut next = keys();
+            b.to_async(&runtime).iter(|| {
+                let key = next();
+                let larder = &larder;
+                async move {
+                    let lookup = larder.get_with(&key, || load(Bytes::new())).await;
+                    black_box(lookup.map(|lookup| lookup.value))
+                }
+            });
         });
-    });
+    }
 
     let foyer: foyer_memory::Cache<u64, Bytes> = foyer_memory::CacheBuilder::new(64 << 20)
         .with_eviction_config(foyer_memory::S3FifoConfig::default())

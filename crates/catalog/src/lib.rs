@@ -12,6 +12,7 @@ mod service;
 mod shadow;
 mod strategy;
 mod ttl;
+mod write_through;
 
 pub use error::CatalogueError;
 pub use reply::{CacheStatus, Reply, Source};

@@ -13,7 +13,7 @@ use crate::rendered::{CachedView, Rendered};
 use crate::reply::Reply;
 use crate::service::Shared;
 use crate::strategy::{NamespaceSettings, Strategy};
-use crate::{cache_aside, none, read_through, refresh_ahead, ttl};
+use crate::{cache_aside, none, read_through, refresh_ahead, ttl, write_through};
 
 /// The cache of a view.
 pub(crate) type ViewCache<V> = Cache<ProductId, Rendered<V>>;
@@ -92,18 +92,22 @@ impl<V: CachedView> Namespace<V> {
             Strategy::None => none::read(cache, &self.origin, id).await,
             Strategy::CacheAside => cache_aside::read(cache, &self.origin, id, call).await,
             Strategy::ReadThrough => read_through::read(cache, id, call).await,
+            Strategy::WriteThrough => write_through::read(cache, id, call).await,
             Strategy::RefreshAhead => refresh_ahead::read(cache, id, call).await,
             Strategy::Ttl => ttl::read(cache, id, call).await,
         }
     }
 
-    /// What a committed write means to this namespace.
-    pub(crate) async fn written(&self, change: &Change) {
+    /// What a committed write of the product `id` means to this namespace.
+    pub(crate) async fn written(&self, id: ProductId, change: &Change) {
         let active = self.active.load_full();
         let cache = &active.cache;
         match active.settings.strategy {
             Strategy::CacheAside => cache_aside::written(cache, change).await,
             Strategy::ReadThrough => read_through::written(cache, change).await,
+            Strategy::WriteThrough => {
+                write_through::written(cache, &self.origin, id, change).await;
+            }
             Strategy::RefreshAhead => refresh_ahead::written(cache, change).await,
             Strategy::None | Strategy::Ttl => {}
         }

@@ -189,7 +189,7 @@ impl<R: ProductRepository> Catalogue<R> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let written = inner.repository.create(&product).await?;
-            inner.written(&written.changes).await;
+            inner.written(written.value, &written.changes).await;
             Ok(written)
         })
         .await
@@ -208,7 +208,7 @@ impl<R: ProductRepository> Catalogue<R> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let written = inner.repository.replace(id, &content, None).await?;
-            inner.written_if(&written).await;
+            inner.written_if(id, &written).await;
             Ok(written)
         })
         .await
@@ -227,7 +227,7 @@ impl<R: ProductRepository> Catalogue<R> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let written = inner.repository.patch(id, &patch, None).await?;
-            inner.written_if(&written).await;
+            inner.written_if(id, &written).await;
             Ok(written)
         })
         .await
@@ -246,7 +246,7 @@ impl<R: ProductRepository> Catalogue<R> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let written = inner.repository.add_review(id, &review).await?;
-            inner.written_if(&written).await;
+            inner.written_if(id, &written).await;
             Ok(written)
         })
         .await
@@ -261,7 +261,7 @@ impl<R: ProductRepository> Catalogue<R> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             let written = inner.repository.delete(id, None).await?;
-            inner.written_if(&written).await;
+            inner.written_if(id, &written).await;
             Ok(written)
         })
         .await
@@ -277,17 +277,17 @@ impl<R: ProductRepository> Catalogue<R> {
 }
 
 impl<R> Inner<R> {
-    async fn written_if<T>(&self, written: &Option<Written<T>>) {
+    async fn written_if<T>(&self, id: ProductId, written: &Option<Written<T>>) {
         if let Some(written) = written {
-            self.written(&written.changes).await;
+            self.written(id, &written.changes).await;
         }
     }
 
-    /// Tells every namespace what a committed write has changed.
-    async fn written(&self, changes: &[Change]) {
+    /// Tells every namespace what a committed write of the product `id` has changed.
+    async fn written(&self, id: ProductId, changes: &[Change]) {
         let tell = async |change: &Change| match change.view {
-            View::ProductPage => self.pages.written(change).await,
-            View::ProductSummary => self.summaries.written(change).await,
+            View::ProductPage => self.pages.written(id, change).await,
+            View::ProductSummary => self.summaries.written(id, change).await,
         };
         futures_util::stream::iter(changes)
             .map(tell)

@@ -17,6 +17,8 @@ pub enum Strategy {
     CacheAside,
     /// The cache loads through its registered source; writes invalidate.
     ReadThrough,
+    /// As read-through; writes publish the new value before they are answered.
+    WriteThrough,
     /// As read-through, and reloaded in the background before it goes stale.
     RefreshAhead,
     /// As read-through, but writes leave the cache alone: entries go by their TTL.
@@ -60,8 +62,14 @@ pub struct NamespaceSettings {
 
 impl Strategy {
     /// All strategies.
-    pub const ALL: [Self; 5] =
-        [Self::None, Self::CacheAside, Self::ReadThrough, Self::RefreshAhead, Self::Ttl];
+    pub const ALL: [Self; 6] = [
+        Self::None,
+        Self::CacheAside,
+        Self::ReadThrough,
+        Self::WriteThrough,
+        Self::RefreshAhead,
+        Self::Ttl,
+    ];
 
     /// The name used in configuration, metrics and results.
     #[must_use]
@@ -70,6 +78,7 @@ impl Strategy {
             Self::None => "none",
             Self::CacheAside => "cache-aside",
             Self::ReadThrough => "read-through",
+            Self::WriteThrough => "write-through",
             Self::RefreshAhead => "refresh-ahead",
             Self::Ttl => "ttl",
         }
@@ -100,7 +109,7 @@ impl FromStr for Strategy {
             UnknownName {
                 what: "strategy",
                 name: name.to_owned(),
-                known: "none, cache-aside, read-through, refresh-ahead or ttl",
+                known: "none, cache-aside, read-through, write-through, refresh-ahead or ttl",
             }
         })
     }

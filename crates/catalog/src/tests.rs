@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use catalog_domain::{
@@ -26,6 +26,8 @@ struct Inner {
     prices: Mutex<BTreeMap<i64, (u64, i64)>>,
     loads: AtomicU64,
     compared: AtomicU64,
+    /// Whether loads fail.
+    fails: AtomicBool,
     /// When set, a load waits here after it has read, and a comparison before.
     gate: Mutex<Option<Arc<Notify>>>,
 }
@@ -57,6 +59,9 @@ impl ProductRepository for Store {
         id: ProductId,
     ) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
         self.0.loads.fetch_add(1, Ordering::SeqCst);
+        if self.0.fails.load(Ordering::SeqCst) {
+            return Err(RepositoryError::Timeout);
+        }
         let found = self.0.prices.lock().unwrap().get(&id.get()).copied();
         let gate = self.0.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
@@ -378,4 +383,51 @@ async fn a_part_of_the_answers_is_compared_and_nobody_waits_for_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!(verified().stale, 1);
+}
+
+#[tokio::test]
+async fn write_through_publishes_what_the_next_reader_hits() {
+    for (tiers, tier) in [(Tiers::L1, Tier::L1), (Tiers::L2, Tier::L2), (Tiers::L1L2, Tier::L1)] {
+        let (store, catalogue) = catalogue(Strategy::WriteThrough);
+        let chosen = NamespaceSettings { tiers, ..settings(Strategy::WriteThrough) };
+        catalogue.switch(View::ProductSummary, chosen).expect("valid");
+        // Also where nothing was before.
+        catalogue.patch(id(), price(200)).await.expect("writes");
+        assert_eq!(read(&catalogue).await, (200, Source::Hit(tier)));
+        catalogue.patch(id(), price(300)).await.expect("writes");
+        assert_eq!(read(&catalogue).await, (300, Source::Hit(tier)));
+        assert_eq!(store.loads(), 2, "{tiers}: one for each write, none for a read");
+    }
+}
+
+#[tokio::test]
+async fn of_two_writes_through_the_cache_the_newer_wins_whoever_publishes_last() {
+    let (store, catalogue) = catalogue(Strategy::WriteThrough);
+    read(&catalogue).await;
+    let gate = Arc::new(Notify::new());
+    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let slow = tokio::spawn({
+        let catalogue = catalogue.clone();
+        async move { catalogue.patch(id(), price(200)).await.map(drop) }
+    });
+    while store.loads() < 2 {
+        tokio::task::yield_now().await;
+    }
+    *store.0.gate.lock().unwrap() = None;
+    catalogue.patch(id(), price(300)).await.expect("writes");
+    assert_eq!(read(&catalogue).await, (300, HIT));
+    gate.notify_one();
+    slow.await.expect("no panic").expect("writes");
+    assert_eq!(read(&catalogue).await, (300, HIT));
+}
+
+#[tokio::test]
+async fn a_write_whose_new_value_cannot_be_loaded_invalidates_the_old_one() {
+    let (store, catalogue) = catalogue(Strategy::WriteThrough);
+    read(&catalogue).await;
+    store.0.fails.store(true, Ordering::SeqCst);
+    catalogue.patch(id(), price(200)).await.expect("the write is committed all the same");
+    store.0.fails.store(false, Ordering::SeqCst);
+    assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
+    assert_eq!(read(&catalogue).await, (200, HIT));
 }

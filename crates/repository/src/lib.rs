@@ -10,6 +10,7 @@ mod newest;
 mod page;
 mod patch;
 mod replace;
+mod retry;
 mod review;
 mod row;
 pub mod seed;

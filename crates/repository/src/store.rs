@@ -9,6 +9,7 @@ use larder_postgres::{Database, Purpose, Statement};
 
 use crate::errors::translate;
 use crate::journal::{self, CatalogueJournal};
+use crate::retry::again;
 use crate::{create, delete, listing, newest, page, patch, replace, review, summary};
 
 const READY: Statement = Statement {
@@ -66,7 +67,7 @@ impl ProductRepository for PostgresCatalogue {
     }
 
     async fn create(&self, product: &NewProduct) -> Result<Written<ProductId>, RepositoryError> {
-        create::create(&self.db, product).await
+        again(|| create::create(&self.db, product)).await
     }
 
     async fn replace(
@@ -75,7 +76,7 @@ impl ProductRepository for PostgresCatalogue {
         content: &ProductReplacement,
         expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        replace::replace(&self.db, id, content, expected).await
+        again(|| replace::replace(&self.db, id, content, expected)).await
     }
 
     async fn patch(
@@ -84,7 +85,7 @@ impl ProductRepository for PostgresCatalogue {
         patch: &ProductPatch,
         expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        patch::patch(&self.db, id, patch, expected).await
+        again(|| patch::patch(&self.db, id, patch, expected)).await
     }
 
     async fn add_review(
@@ -92,7 +93,7 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
         review: &NewReview,
     ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
-        review::add_review(&self.db, id, review).await
+        again(|| review::add_review(&self.db, id, review)).await
     }
 
     async fn delete(
@@ -100,7 +101,7 @@ impl ProductRepository for PostgresCatalogue {
         id: ProductId,
         expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        delete::delete(&self.db, id, expected).await
+        again(|| delete::delete(&self.db, id, expected)).await
     }
 
     async fn ready(&self) -> Result<(), RepositoryError> {

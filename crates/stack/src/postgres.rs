@@ -39,6 +39,7 @@ pg_stat_statements.max = 10000
 pg_stat_statements.save = off
 track_commit_timestamp = on
 max_wal_size = '2GB'
+deadlock_timeout = '100ms'
 timezone = 'UTC'
 log_timezone = 'UTC'
 ";

@@ -1,7 +1,10 @@
 //! Configuration: `larder.toml`, overridden by `LARDER__SECTION__KEY`.
 
+mod checks;
+mod defaults;
 mod feed;
 mod merge;
+mod options;
 mod settings;
 mod verify;
 

@@ -10,3 +10,4 @@ mod startup;
 mod support;
 mod telemetry;
 mod verify;
+mod write_through;

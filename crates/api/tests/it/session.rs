@@ -90,7 +90,8 @@ async fn every_strategy_honours_the_version_asked_for() {
         return;
     }
     let (writer, reader) = two().await;
-    let strategies = ["cache-aside", "read-through", "refresh-ahead", "ttl", "none"];
+    let strategies =
+        ["cache-aside", "read-through", "write-through", "refresh-ahead", "ttl", "none"];
     for (minor_units, strategy) in (100..).zip(strategies) {
         let tiers = if strategy == "none" { "none" } else { "l1+l2" };
         for namespace in ["product-page", "product-summary"] {

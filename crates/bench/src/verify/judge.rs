@@ -162,6 +162,13 @@ fn checks(run: &Run, bars: bool) -> Vec<Check> {
         let part = done as f64 / (done + failed) as f64;
         let found = format!("{:.2} % of {}", part * 100.0, done + failed);
         must("writes are done".to_owned(), found, part >= LEAST_ANSWERED);
+        let looked = run.reads.by_writers;
+        let found = format!("{looked} reads with Larder-Min-Version");
+        must(
+            "writers look at what they wrote".to_owned(),
+            found,
+            looked > 0 || run.scenario == "bulk",
+        );
     }
     checks
 }

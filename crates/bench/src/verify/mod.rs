@@ -35,7 +35,7 @@ use crate::measure::machine;
 use self::fleet::Setup;
 
 /// The strategies of `--strategy all`.
-const ALL: [&str; 3] = ["cache-aside", "read-through", "refresh-ahead"];
+const ALL: [&str; 4] = ["cache-aside", "read-through", "write-through", "refresh-ahead"];
 
 /// What to verify, and under which load.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub struct VerifyArgs {
     /// API processes that share one database and one cache.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub processes: u8,
-    /// cache-aside, read-through, refresh-ahead, or all, one after the other.
+    /// cache-aside, read-through, write-through, refresh-ahead, or all, one after the other.
     #[arg(long, default_value = "read-through")]
     pub strategy: String,
     /// l1, l2 or l1+l2

@@ -111,9 +111,26 @@ pub(super) fn version(text: &str) -> Option<Version> {
     Some(Version { epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
 }
 
+/// What `Larder-Version` says of `namespace`: `product-page=2-7, product-summary=2-3`.
+pub(super) fn version_of(text: &str, namespace: &str) -> Option<Version> {
+    let members = text.split(',').filter_map(|member| member.trim().split_once('='));
+    let mut of_it = members.filter(|(name, _)| *name == namespace);
+    version(of_it.next()?.1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_writer_is_told_the_version_of_each_view() {
+        let text = "product-page=2-7, product-summary=2-3";
+        let version = |counter| Some(Version { epoch: 2, counter });
+        assert_eq!(version_of(text, "product-page"), version(7));
+        assert_eq!(version_of(text, "product-summary"), version(3));
+        assert_eq!(version_of("product-page=2-7", "product-summary"), None);
+        assert_eq!(version_of("2-7", "product-page"), None);
+    }
 
     #[test]
     fn an_answer_is_understood_by_its_status_tag_and_prices() {

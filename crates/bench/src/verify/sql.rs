@@ -13,16 +13,27 @@ pub(super) const LONELY: u32 = 900_000_001;
 /// A product that begins to show [`LONELY`] while that transaction is open (`--late-link`).
 pub(super) const LATE: u32 = 900_000_002;
 
-/// New prices of several products, in one statement.
+/// New prices of several products, in one statement, after their rows are locked in order.
 pub(super) fn prices(prices: &[(u32, i64)]) -> String {
+    let ids: Vec<String> = prices.iter().map(|(id, _)| id.to_string()).collect();
+    let ids = ids.join(", ");
     let mut rows = String::new();
     for (id, price) in prices {
         let comma = if rows.is_empty() { "" } else { ", " };
         write!(rows, "{comma}({id}, {price})").expect("writing to a String cannot fail");
     }
     format!(
-        "UPDATE products p SET price_minor = v.price, updated_at = now()
+        "SELECT FROM products WHERE id IN ({ids}) ORDER BY id FOR NO KEY UPDATE;
+         UPDATE products p SET price_minor = v.price, updated_at = now()
          FROM (VALUES {rows}) AS v (id, price) WHERE p.id = v.id"
+    )
+}
+
+/// Locks what is written when a product goes or comes, in order: it, and what it shows.
+pub(super) fn lock(id: u32) -> String {
+    format!(
+        "SELECT FROM products WHERE id = {id} OR id IN
+         (SELECT related_id FROM verify.base_related WHERE product_id = {id}) ORDER BY id FOR UPDATE"
     )
 }
 

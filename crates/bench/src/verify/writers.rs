@@ -16,13 +16,17 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, MutexGuard, Semaphore};
 
 use super::history::{Expected, Phase, Read};
-use super::reader::{PATIENCE, Reader, VERSION, Wanted, version};
+use super::reader::{PATIENCE, Reader, VERSION, Wanted, version_of};
 use super::sql;
 use crate::load::{Client, Keys, Request, pace, poisson};
 use crate::scenario::ReadView;
 
 /// Writes under way at once, at most.
 const WRITERS: u64 = 24;
+/// So long after the end of the load writes are still made that were due before it.
+const LATE: Duration = Duration::from_secs(5);
+/// How often a transaction in SQL is tried that gives way in deadlocks.
+const SQL_TRIES: u32 = 5;
 /// Products that one statement changes, at most.
 const SEVERAL: usize = 6;
 
@@ -89,6 +93,7 @@ pub(super) async fn write_for(
     let due = if rate > 0.0 { poisson(rate, length, seed) } else { Vec::new() };
     let released = Arc::new(Semaphore::new(0));
     let next = Arc::new(AtomicUsize::new(0));
+    let give_up = Instant::now() + length + LATE;
     let mut workers = Vec::new();
     for number in 0..WRITERS {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -112,6 +117,12 @@ pub(super) async fn write_for(
                 }
                 if next.fetch_add(1, Ordering::Relaxed) >= all {
                     return writer.written;
+                }
+                if Instant::now() > give_up {
+                    // It was due, and nobody had come to it: it was not done.
+                    let operation = writer.choose();
+                    writer.tally(operation, false);
+                    continue;
                 }
                 writer.write().await;
             }
@@ -170,7 +181,8 @@ impl Worker {
             }
             Operation::Delete => {
                 match self.ask(&Request::delete(format!("/products/{id}"))).await {
-                    Some(response) if response.status() == 204 => {
+                    Some((process, response)) if response.status() == 204 => {
+                        self.read_own(id, process, &response, false).await;
                         product.parked = !self.bring_back(id, price).await;
                         true
                     }
@@ -194,7 +206,8 @@ impl Worker {
                 self.sql(sql::prices(&all)).await
             }
             Operation::SqlReplace => {
-                self.sql(format!("{}; {}", sql::delete(id), sql::create(id, price))).await
+                let [lock, delete] = [sql::lock(id), sql::delete(id)];
+                self.sql(format!("{lock}; {delete}; {}", sql::create(id, price))).await
             }
             Operation::SqlDelete => {
                 let deleted = self.sql(sql::delete(id)).await;
@@ -204,6 +217,10 @@ impl Worker {
                 deleted
             }
         };
+        self.tally(operation, done);
+    }
+
+    fn tally(&mut self, operation: Operation, done: bool) {
         let tally = self.written.tallies.entry(operation).or_default();
         if done { tally.done += 1 } else { tally.failed += 1 }
     }
@@ -235,56 +252,72 @@ impl Worker {
         None
     }
 
-    /// Asks any process; `None` without an answer.
-    async fn ask(&mut self, request: &Request) -> Option<hyper::Response<Bytes>> {
+    /// Asks any process: which one, and its answer; `None` without one.
+    async fn ask(&mut self, request: &Request) -> Option<(usize, hyper::Response<Bytes>)> {
         let process = self.random.random_range(0..self.clients.len());
         let asked = self.clients[process].respond(request, None);
-        tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+        Some((process, tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()?))
     }
 
     /// Writes through any process, and reads through any other as one who has written.
     async fn api(&mut self, id: u32, request: Request) -> bool {
-        let process = self.random.random_range(0..self.clients.len());
-        let asked = self.clients[process].respond(&request, None);
-        let Ok(Ok(response)) = tokio::time::timeout(PATIENCE, asked).await else { return false };
-        let header = response.headers().get(VERSION).and_then(|text| text.to_str().ok());
-        if let Some(text) = header
-            && let Some(version) = version(text)
-        {
-            let others = self.clients.len();
-            let other = (process + self.random.random_range(1..others.max(2))) % others;
-            let wanted = Wanted {
-                process: u8::try_from(other).expect("a handful of processes"),
-                view: ReadView::ProductPage,
-                product: id,
-                phase: Phase::Session,
-            };
-            let expected = Expected { version, present: true };
-            let read = self.reader.read_after(wanted, (text, expected)).await;
-            self.written.reads.push(read);
-        }
+        let Some((process, response)) = self.ask(&request).await else { return false };
+        self.read_own(id, process, &response, true).await;
         response.status().is_success()
     }
 
+    /// Reads through another process than the one written through, as one who has written.
+    async fn read_own(
+        &mut self,
+        id: u32,
+        process: usize,
+        response: &hyper::Response<Bytes>,
+        present: bool,
+    ) {
+        let header = response.headers().get(VERSION).and_then(|text| text.to_str().ok());
+        let Some(text) = header else { return };
+        let summary = version_of(text, ReadView::ProductSummary.namespace());
+        let page = version_of(text, ReadView::ProductPage.namespace());
+        // Both views are looked at, where the write has changed both.
+        let told = match (self.random.random(), summary, page) {
+            (true, Some(version), _) => Some((ReadView::ProductSummary, version)),
+            (_, _, Some(version)) => Some((ReadView::ProductPage, version)),
+            (_, _, None) => None,
+        };
+        let Some((view, version)) = told else { return };
+        let others = self.clients.len();
+        let other = (process + self.random.random_range(1..others.max(2))) % others;
+        let process = u8::try_from(other).expect("a handful of processes");
+        let wanted = Wanted { process, view, product: id, phase: Phase::Session };
+        let expected = Expected { version, present };
+        let read = self.reader.read_after(wanted, (text, expected)).await;
+        self.written.reads.push(read);
+    }
+
     async fn sql(&mut self, sql: String) -> bool {
-        match sql::run(&mut self.connection, sql).await {
-            Ok(()) => true,
-            // Rolled back: a deadlock, or a product that another transaction has just deleted.
-            Err(sqlx::Error::Database(_)) => false,
-            Err(_lost) => {
-                if let Ok(connection) = PgConnection::connect(&self.admin_url).await {
-                    self.connection = connection;
+        for _ in 0..SQL_TRIES {
+            match sql::run(&mut self.connection, sql.clone()).await {
+                Ok(()) => return true,
+                // Rolled back to end a deadlock, as happens to everybody who writes several rows.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01") => {}
+                // A product that another transaction has just deleted, say.
+                Err(sqlx::Error::Database(_)) => return false,
+                Err(_lost) => {
+                    if let Ok(connection) = PgConnection::connect(&self.admin_url).await {
+                        self.connection = connection;
+                    }
+                    return false;
                 }
-                false
             }
         }
+        false
     }
 
     /// Makes a deleted product anew, once readers have had time to see that it is gone.
     async fn bring_back(&mut self, id: u32, price: i64) -> bool {
         tokio::time::sleep(Duration::from_millis(self.random.random_range(5..400))).await;
         for _ in 0..5 {
-            if self.sql(sql::create(id, price)).await {
+            if self.sql(format!("{}; {}", sql::lock(id), sql::create(id, price))).await {
                 return true;
             }
         }

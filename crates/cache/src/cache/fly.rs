@@ -132,6 +132,21 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
     }
 
+    /// Asks once for the lease, whatever value is there; `None`: another one has it, or there is
+    /// no tier to lease from.
+    pub(super) async fn try_lease(&self, redis_key: &str) -> Option<Token> {
+        let l2 = self.l2.as_ref()?;
+        let token = Token::unique();
+        match l2.acquire(&self.wish(redis_key, &token, Enough::Nothing)).await {
+            Ok(Acquired::Granted) => Some(token),
+            Ok(Acquired::Hit(_) | Acquired::Wait(_)) => None,
+            Err(error) => {
+                tracing::debug!(namespace = %self.namespace, %error, "publishing without a lease");
+                None
+            }
+        }
+    }
+
     fn wish<'a>(&self, key: &'a str, token: &'a Token, enough: Enough) -> Acquire<'a> {
         Acquire { key, token, lease: self.options.lease, floor: self.floor(), enough }
     }

@@ -1,5 +1,6 @@
 //! What writes do to the cache, and what an operator sees of it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -53,7 +54,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
     /// and keeps those out that loads already under way will bring.
     ///
     /// It costs one command, however many values that are; each is reloaded when it is asked
-    /// for. In another process's L1 such values can live on for as long as `l1.ttl`.
+    /// for. Other processes are told; without coherence, values live on in their L1 for as long
+    /// as `l1.ttl`.
     pub async fn invalidate_tag(&self, name: &str, version: Version) -> Invalidation {
         let inner = &self.inner;
         inner.counters.invalidations.up();
@@ -85,6 +87,49 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
 
     /// [`put`](Self::put) of a value with tags or a TTL of its own.
     pub async fn publish(&self, key: &K, made: Loaded<V>) -> Publication {
+        self.publish_under(&Token::none(), key, made).await
+    }
+
+    /// Loads `key` anew after a write that made `version`, and publishes what the load brings.
+    ///
+    /// It asks for the key's lease first, so that the value is stored also where nothing was:
+    /// without one, a tombstone would stand there. Readers go on hitting the old value until the
+    /// new one takes its place. When the load fails, the old one is invalidated instead.
+    pub async fn republish<L, E>(&self, key: &K, version: Version, load: L) -> Publication
+    where
+        L: Future<Output = Result<Loaded<V>, E>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let inner = &self.inner;
+        let redis_key = inner.keys.key(key);
+        let token = inner.try_lease(&redis_key).await;
+        let load = inner.load(async { load.await.map_err(Into::into) });
+        let loaded = match (&inner.l2, &token) {
+            (Some(l2), Some(token)) => inner.renewing(l2, &redis_key, token, load).await,
+            _ => load.await,
+        };
+        let problem = match loaded {
+            Ok((made, _cost)) if made.version >= version => {
+                let token = token.unwrap_or_else(Token::none);
+                let publication = self.publish_under(&token, key, made).await;
+                if publication == Publication::Superseded {
+                    // What is there as new came without this lease.
+                    inner.give_back(&redis_key, Some(token)).await;
+                }
+                return publication;
+            }
+            Ok(_) => "the load brought an older value".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::debug!(namespace = %inner.namespace, problem, "invalidated instead of published");
+        // It ends the lease as well.
+        match self.invalidate(key, version).await {
+            Invalidation::Done => Publication::Guarded,
+            Invalidation::Unavailable(why) => Publication::Unavailable(why),
+        }
+    }
+
+    async fn publish_under(&self, token: &Token, key: &K, made: Loaded<V>) -> Publication {
         let Loaded { value, version, ttl, tags } = made;
         let inner = &self.inner;
         inner.raise_floor(version.epoch);
@@ -109,8 +154,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                     return Publication::Unavailable(error.reason());
                 }
                 let redis_key = inner.keys.key(key);
-                let token = Token::none();
-                let store = Store { key: &redis_key, entry, version, life: life.0, token: &token };
+                let store = Store { key: &redis_key, entry, version, life: life.0, token };
                 let tombstone = Entry::Tombstone(version).encode();
                 let tombstone_life = inner.options.tombstone_ttl;
                 let span =

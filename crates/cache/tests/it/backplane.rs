@@ -59,9 +59,8 @@ impl Scene {
     /// A commit, by somebody who tells the cache or by one who does not.
     async fn write(&self, key: &str, tells: bool) {
         let version = self.origin.write();
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.insert(version.counter, Instant::now());
-        drop(written);
+        let written = || self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written().insert(version.counter, Instant::now());
         self.commits.commit(key, version);
         if tells {
             self.writer.invalidate(&key.to_owned(), version).await;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use catalog_domain::{ProductPage, ProductRepository, Revised};
+use catalog_domain::{ProductPage, ProductPatch, ProductRepository, Revised};
 use larder_stack::testing::skip_without_servers;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::journal::{append, price};
-use crate::support::{Fixture, filled, id};
+use crate::support::{Fixture, euros, filled, id};
 
 /// Long enough to see that somebody waits.
 const A_WHILE: Duration = Duration::from_millis(300);
@@ -95,4 +96,36 @@ async fn a_page_that_begins_to_show_a_product_whose_price_waits_is_told_of_the_p
     assert_eq!(after.value.related[0].price.minor(), 7);
     let told = journaled.changes.iter().find(|(_, key, _)| key == "300").expect("is told");
     assert_eq!(told.2.counter, after.revision.counter);
+}
+
+#[tokio::test]
+async fn a_write_that_gave_way_in_a_deadlock_is_made_again() {
+    if skip_without_servers("a_write_that_gave_way_in_a_deadlock_is_made_again") {
+        return;
+    }
+    let fixture = filled().await;
+    fixture.database.execute("INSERT INTO related_products VALUES (300, 9, 2)").await;
+    let url = &fixture.database.admin_url;
+    let mut watch = PgConnection::connect(url).await.expect("connects");
+    let mut other = PgConnection::connect(url).await.expect("connects");
+    // The write is to find the deadlock, not this one.
+    other.execute("SET deadlock_timeout = '20s'").await.expect("may set it");
+    let mut other = other.begin().await.expect("begins");
+    // It has the version of page 300, which shows product 2, and soon wants product 300 as well …
+    let price = "UPDATE products SET price_minor = 3 WHERE id = ";
+    other.execute(AssertSqlSafe(format!("{price} 2"))).await.expect("updates");
+    let patch = ProductPatch { price: Some(euros(7)), stock: Vec::new(), stock_delta: Vec::new() };
+    let (written, ()) = tokio::join!(fixture.catalogue.patch(id(300), &patch, None), async {
+        // … which this write has by the time that it waits for that version.
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.expect("tells") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        other.execute(AssertSqlSafe(format!("{price} 300"))).await.expect("the other one wins");
+        other.commit().await.expect("commits");
+    });
+    written.expect("is made again").expect("is there");
+    assert_eq!(page(&fixture, 300).await.value.price, euros(7));
+    assert!(fixture.catalogue.database().ledger().totals().failed >= 1, "there was no deadlock");
 }

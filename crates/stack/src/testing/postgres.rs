@@ -1,33 +1,12 @@
-//! Real servers for tests and benchmarks.
-//!
-//! Below `larder-stack exec` (as in `make test`) tests share one Postgres and one Redis
-//! Cluster, each test with a database, a role or a key prefix of its own. Elsewhere each test
-//! that asks starts servers of its own. Either way they end with the test, even when it
-//! panics or is killed.
+//! A Postgres for tests: databases with roles of their own, and what disturbs them.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use rand::RngExt;
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 
-use crate::binaries::Binaries;
+use super::{SHARED_POSTGRES, TRIES, folder, unique};
 use crate::error::StackError;
 use crate::ports::free_range;
 use crate::postgres::{APP_GROUP, FEED_GROUP, Postgres, PostgresOptions, make_role, run};
-use crate::redis_cluster::RedisCluster;
-use crate::topology::Topology;
-
-/// The shared Postgres's superuser URL, set by `exec`.
-pub const SHARED_POSTGRES: &str = "LARDER_TEST_DATABASE_ADMIN_URL";
-/// The shared cluster's nodes, comma-separated, set by `exec`.
-pub const SHARED_REDIS: &str = "LARDER_TEST_REDIS_NODES";
-/// Set, missing servers are a failure; else the tests that need them say so and pass.
-pub const REQUIRE_SERVERS: &str = "LARDER_REQUIRE_SERVERS";
-
-/// Ports are looked for again when another test was quicker.
-const TRIES: u32 = 5;
 
 /// A Postgres for tests.
 #[derive(Debug)]
@@ -54,46 +33,13 @@ pub struct TestDatabase {
     server_url: String,
 }
 
-/// A Redis Cluster for tests.
+/// A transaction of the administrator's that is still open.
 #[derive(Debug)]
-pub struct TestRedis {
-    nodes: Vec<String>,
-    own: Option<(RedisCluster, TempDir)>,
-}
+pub struct OpenTransaction(PgConnection);
 
-/// What to install, if a server's program is missing.
-#[must_use]
-pub fn servers_missing() -> Option<String> {
-    Binaries::find().err().map(|error| error.to_string())
-}
-
-/// Whether `test` must be skipped for want of servers; says so on standard error.
-///
-/// # Panics
-///
-/// When servers are missing and [`REQUIRE_SERVERS`] is set.
-#[must_use]
-pub fn skip_without_servers(test: &str) -> bool {
-    let Some(missing) = servers_missing() else { return false };
-    assert!(std::env::var_os(REQUIRE_SERVERS).is_none(), "{test} needs servers: {missing}");
-    eprintln!("SKIPPED {test}: {missing}");
-    true
-}
-
-/// A name that no other test uses.
-#[must_use]
-pub fn unique(prefix: &str) -> String {
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let random: u64 = rand::rng().random();
-    format!("{prefix}_{random:016x}_{count}")
-}
-
-/// The first of `count` free ports in a row. Another test may take them first: try again then.
-#[must_use]
-pub fn free_ports(count: u16) -> u16 {
-    free_range(count)
-}
+/// A lock that the administrator holds on a table: whoever needs the table waits.
+#[derive(Debug)]
+pub struct TableLock(PgConnection);
 
 /// The shared Postgres, or a private one.
 ///
@@ -117,28 +63,6 @@ pub async fn private_postgres() -> TestPostgres {
     TestPostgres { admin_url: server.admin_url("postgres"), own: Some((server, folder)) }
 }
 
-/// The shared Redis Cluster (whatever its topology), or a private one.
-///
-/// # Panics
-///
-/// When none can be started.
-pub async fn redis_cluster(topology: Topology) -> TestRedis {
-    match std::env::var(SHARED_REDIS) {
-        Ok(nodes) => TestRedis { nodes: nodes.split(',').map(str::to_owned).collect(), own: None },
-        Err(_) => private_redis_cluster(topology).await,
-    }
-}
-
-/// A Redis Cluster that this test may stop, kill and freeze.
-///
-/// # Panics
-///
-/// When it cannot be started.
-pub async fn private_redis_cluster(topology: Topology) -> TestRedis {
-    let (cluster, folder) = start_redis(topology).await.expect("a cluster for the test starts");
-    TestRedis { nodes: cluster.urls(), own: Some((cluster, folder)) }
-}
-
 /// A throw-away Postgres on a free port.
 pub(crate) async fn start_postgres() -> Result<(Postgres, TempDir), StackError> {
     let mut tries = 0;
@@ -157,38 +81,6 @@ pub(crate) async fn start_postgres() -> Result<(Postgres, TempDir), StackError> 
             Err(_) => tries += 1,
         }
     }
-}
-
-/// A throw-away cluster on free ports.
-pub(crate) async fn start_redis(topology: Topology) -> Result<(RedisCluster, TempDir), StackError> {
-    let count = u16::try_from(topology.nodes()).expect("a handful of nodes");
-    let mut tries = 0;
-    loop {
-        let folder = folder()?;
-        match RedisCluster::start(folder.path(), topology, free_range(count), true).await {
-            Ok(cluster) => return Ok((cluster, folder)),
-            Err(error) if tries == TRIES || matches!(error, StackError::Missing { .. }) => {
-                return Err(error);
-            }
-            Err(_) => {
-                // Nodes that did start would outlive the folder.
-                RedisCluster::attach(folder.path(), topology, 0).stop();
-                tries += 1;
-            }
-        }
-    }
-}
-
-/// A temporary folder that the user Postgres runs as can enter.
-fn folder() -> Result<TempDir, StackError> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let temporary = std::env::temp_dir();
-    tempfile::Builder::new()
-        .prefix("larder-")
-        .permissions(std::fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .map_err(StackError::file(temporary))
 }
 
 impl TestPostgres {
@@ -235,14 +127,6 @@ impl TestPostgres {
         PgConnection::connect(&self.admin_url).await.expect("the test's Postgres answers")
     }
 }
-
-/// A transaction of the administrator's that is still open.
-#[derive(Debug)]
-pub struct OpenTransaction(PgConnection);
-
-/// A lock that the administrator holds on a table: whoever needs the table waits.
-#[derive(Debug)]
-pub struct TableLock(PgConnection);
 
 impl TableLock {
     /// Lets those who wait go on.
@@ -405,90 +289,8 @@ impl Drop for TestDatabase {
     }
 }
 
-impl TestRedis {
-    /// `redis://host:port` of every node; primaries come first in a private cluster.
-    #[must_use]
-    pub fn nodes(&self) -> Vec<String> {
-        self.nodes.clone()
-    }
-
-    /// Stops every node.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster is shared.
-    pub async fn stop_all(&mut self) {
-        self.cluster().stop();
-    }
-
-    /// Starts every node again, on the same ports and empty, and waits until they serve.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster is shared, or does not come up.
-    pub async fn start_all(&mut self) {
-        let (cluster, _) = self.own.as_mut().expect("only a private cluster can be restarted");
-        cluster.restart().await.expect("the cluster comes up again");
-    }
-
-    /// Ends node `index` as a crash would.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster is shared, or has no such node.
-    pub fn kill(&mut self, index: usize) {
-        self.cluster().kill(index);
-    }
-
-    /// Freezes node `index`.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster is shared, or has no such node.
-    pub fn freeze(&mut self, index: usize) {
-        self.cluster().freeze(index);
-    }
-
-    /// Lets a frozen node go on.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster is shared, or has no such node.
-    pub fn thaw(&mut self, index: usize) {
-        self.cluster().thaw(index);
-    }
-
-    fn cluster(&self) -> &RedisCluster {
-        &self.own.as_ref().expect("only a private cluster can be broken").0
-    }
-}
-
-impl Drop for TestRedis {
-    fn drop(&mut self) {
-        if let Some((cluster, _folder)) = &self.own {
-            for index in 0..self.nodes.len() {
-                cluster.kill(index);
-            }
-        }
-    }
-}
-
 /// `url` with another database's name.
 fn with_database(url: &str, name: &str) -> String {
     let server = url.rsplit_once('/').map_or(url, |(server, _)| server);
     format!("{server}/{name}")
-}
-
-/// Where recorded inputs are: `$LARDER_DATA`, or `../shared/data` beside the workspace.
-/// `None`, said on standard error, where `file` is not there.
-#[must_use]
-pub fn data_file(test: &str, file: &str) -> Option<std::path::PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("LARDER_DATA").map_or(beside, Into::into);
-    let path = folder.join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED {test}: {} is not there (set LARDER_DATA)", path.display());
-    None
 }
