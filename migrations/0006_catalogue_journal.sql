@@ -289,8 +289,12 @@ BEGIN
         PERFORM larder.lock_versions(array_agg(t.namespace), array_agg(t.key))
         FROM public.journal_touches(ARRAY[page], ARRAY['{"price": null}'::jsonb]) AS t;
     ELSE
-        PERFORM larder.lock_versions(ARRAY['product-page'], ARRAY[page]);
+        PERFORM FROM larder.versions v WHERE v.namespace = 'product-page' AND v.key = page FOR UPDATE;
+        IF NOT FOUND THEN
+            PERFORM larder.lock_versions(ARRAY['product-page'], ARRAY[page]);
+        END IF;
     END IF;
+    -- In a new statement: what was appended while this one waited is seen.
     RETURN QUERY
         SELECT true,
                (SELECT e.epoch FROM larder.epochs e WHERE e.namespace = 'product-page'),
