@@ -119,6 +119,10 @@ impl From<&RepositoryError> for Problem {
                     .with_field(error.clone())
             }
             RepositoryError::Invalid(error) => Problems(vec![error.clone()]).into(),
+            RepositoryError::Moved { found } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                format!("the product has changed: it is at revision {found}"),
+            ),
             RepositoryError::Corrupt { .. } | RepositoryError::Internal(_) => internal(error),
         }
     }

@@ -207,7 +207,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            let written = inner.repository.replace(id, &content).await?;
+            let written = inner.repository.replace(id, &content, None).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -226,7 +226,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            let written = inner.repository.patch(id, &patch).await?;
+            let written = inner.repository.patch(id, &patch, None).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -260,7 +260,7 @@ impl<R: ProductRepository> Catalogue<R> {
     pub async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            let written = inner.repository.delete(id).await?;
+            let written = inner.repository.delete(id, None).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })

@@ -105,6 +105,7 @@ impl ProductRepository for Store {
         &self,
         _: ProductId,
         _: &ProductReplacement,
+        _: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
         unused()
     }
@@ -113,6 +114,7 @@ impl ProductRepository for Store {
         &self,
         id: ProductId,
         patch: &ProductPatch,
+        _: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
         let minor = patch.price.expect("these tests change the price").minor();
         let revision = Revision { epoch: 1, counter: self.set(id, minor) };
@@ -128,7 +130,11 @@ impl ProductRepository for Store {
         unused()
     }
 
-    async fn delete(&self, _: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
+    async fn delete(
+        &self,
+        _: ProductId,
+        _: Option<Revision>,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
         unused()
     }
 

@@ -5,6 +5,7 @@ mod draft;
 mod error;
 mod listing;
 mod money;
+mod operation;
 mod page;
 mod repository;
 mod text;
@@ -18,6 +19,7 @@ pub use draft::{
 pub use error::{Problems, ValidationError};
 pub use listing::{Cursor, ListRequest, Listing, MAX_LIMIT};
 pub use money::{Currency, Price};
+pub use operation::{Coalesced, Operation, Pending, Refusal, Standing};
 pub use page::{
     CategoryRef, ProductPage, ProductSummary, RatingSummary, RelatedProduct, Review, Variant,
 };

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use thiserror::Error;
 
-use crate::change::{Newest, Revised, View, Written};
+use crate::change::{Newest, Revised, Revision, View, Written};
 use crate::draft::{NewProduct, NewReview, ProductPatch, ProductReplacement};
 use crate::error::ValidationError;
 use crate::listing::{ListRequest, Listing};
@@ -26,6 +26,12 @@ pub enum RepositoryError {
     /// The input names something that is not there, or breaks a rule only the store can check.
     #[error("{0}")]
     Invalid(ValidationError),
+    /// The product is no longer at the revision that the write expects.
+    #[error("the product has changed: it is at revision {found}")]
+    Moved {
+        /// The revision of its page.
+        found: Revision,
+    },
     /// Stored data breaks the domain's rules.
     #[error("stored data is wrong: {table}.{column}, row {row}: {problem}")]
     Corrupt {
@@ -49,6 +55,12 @@ pub enum RepositoryError {
 /// write's `changes` name every view it changed (also of products that show the written one),
 /// and that a read of an absent product, which is no error, has a revision as well: that of its
 /// deletion, or 0 if it was never there.
+///
+/// Where writes may wait in a journal, the implementor also guarantees that a read shows the
+/// product's pending operations as applied, and that every write applies them first.
+///
+/// A write with an `expected` revision is done only while the product's page is at it, and is
+/// otherwise refused as [`RepositoryError::Moved`]; what is not there has not moved.
 pub trait ProductRepository: Send + Sync + 'static {
     /// The full page.
     fn page(
@@ -86,6 +98,7 @@ pub trait ProductRepository: Send + Sync + 'static {
         &self,
         id: ProductId,
         content: &ProductReplacement,
+        expected: Option<Revision>,
     ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
 
     /// Changes price or stock.
@@ -93,6 +106,7 @@ pub trait ProductRepository: Send + Sync + 'static {
         &self,
         id: ProductId,
         patch: &ProductPatch,
+        expected: Option<Revision>,
     ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
 
     /// Adds a review.
@@ -106,6 +120,7 @@ pub trait ProductRepository: Send + Sync + 'static {
     fn delete(
         &self,
         id: ProductId,
+        expected: Option<Revision>,
     ) -> impl Future<Output = Result<Option<Written<()>>, RepositoryError>> + Send;
 
     /// Succeeds when the store can serve.

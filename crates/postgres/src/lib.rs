@@ -4,6 +4,7 @@ mod database;
 mod doorbell;
 mod executor;
 mod feed;
+mod journal;
 mod ledger;
 mod statement;
 mod versions;
@@ -11,6 +12,12 @@ mod versions;
 pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
+pub use journal::{Applier, Coalesced, Entry, PostgresJournal, Refused, Taken, settle, taken};
+/// The journal's port, for who applies entries and knows no cache.
+pub use larder::{
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Version,
+    Write, WriteState,
+};
 pub use ledger::{Ledger, LedgerRow, Totals};
 pub use statement::{Purpose, Statement};
 pub use versions::{Change, adopt_strategy, changes};

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod errors;
+mod journal;
 mod listing;
 mod migrate;
 mod newest;
@@ -18,6 +19,7 @@ mod store;
 mod summary;
 mod write;
 
+pub use journal::{CatalogueApplier, CatalogueJournal, journal_key};
 pub use migrate::{MigrateError, migrate, pending_migrations};
 pub use page::PAGE_SQL;
 pub use store::PostgresCatalogue;

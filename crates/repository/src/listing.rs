@@ -23,7 +23,10 @@ WITH RECURSIVE below AS (
     SELECT c.id FROM categories c JOIN below b ON c.parent_id = b.id
 )
 SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
-       (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at
+       (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
+       (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
+                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
+     FROM larder.journal j WHERE j.key = p.id::text) AS pending
 FROM (SELECT FROM below LIMIT 1) AS found
 LEFT JOIN LATERAL (
     SELECT * FROM products p

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sqlx::types::Json;
 
 use crate::errors::translate;
+use crate::journal::PendingRow;
 use crate::row::Reader;
 use crate::statements::load;
 use crate::summary::price;
@@ -21,7 +22,8 @@ const STATEMENT: Statement = load(View::ProductPage, "products");
 /// product that is not there.
 ///
 /// It joins the product with its path of categories, its variants, its latest reviews and its
-/// related products, and sums up all ratings of the product and of each related one.
+/// related products, and sums up all ratings of the product and of each related one. What is pending
+/// in the journal, for the product or one that it shows, comes along, and is shown as applied.
 pub const PAGE_SQL: &str = "
 WITH RECURSIVE path AS (
     SELECT c.id, c.parent_id, c.slug, c.name, 0 AS distance
@@ -56,12 +58,18 @@ SELECT
            ORDER BY r.created_at DESC, r.id DESC LIMIT 5) r) AS latest_reviews,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'id', q.id, 'name', q.name, 'price_minor', q.price_minor, 'currency', q.currency,
-                'count', s.count, 'stars', s.stars) ORDER BY l.position), '[]')
+                'count', s.count, 'stars', s.stars,
+                'pending', (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
+                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
+                 FROM larder.journal j WHERE j.key = q.id::text)) ORDER BY l.position), '[]')
      FROM related_products l
      JOIN products q ON q.id = l.related_id
      CROSS JOIN LATERAL (SELECT count(*) AS count, coalesce(sum(r.rating), 0) AS stars
                          FROM reviews r WHERE r.product_id = q.id) s
-     WHERE l.product_id = p.id) AS related
+     WHERE l.product_id = p.id) AS related,
+    (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
+                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
+     FROM larder.journal j WHERE j.key = p.id::text) AS pending
 FROM (VALUES ($1::bigint)) AS asked (id)
 LEFT JOIN products p ON p.id = asked.id
 LEFT JOIN larder.versions v ON v.namespace = 'product-page' AND v.key = asked.id::text";
@@ -97,6 +105,7 @@ struct RelatedRow {
     currency: String,
     count: u64,
     stars: u64,
+    pending: Option<Vec<PendingRow>>,
 }
 
 pub(crate) async fn page(
@@ -113,7 +122,7 @@ pub(crate) async fn page(
     if !row.is_there()? {
         return Ok(Revised { revision, value: None });
     }
-    let value = ProductPage {
+    let mut value = ProductPage {
         id,
         sku: row.checked::<String, _>("sku")?,
         name: row.checked::<String, _>("name")?,
@@ -140,16 +149,20 @@ pub(crate) async fn page(
             })
         })?,
         related: list(&row, "related", |q: RelatedRow| {
-            Ok(RelatedProduct {
+            let mut related = RelatedProduct {
                 id: ProductId::try_from(q.id)?,
                 name: q.name.try_into()?,
                 price: Price::new(q.price_minor, Currency::try_from(q.currency)?)?,
                 rating_average: RelatedProduct::mean(q.stars, q.count),
                 rating_count: q.count,
-            })
+            };
+            let pending = q.pending.into_iter().flatten().map(PendingRow::checked);
+            related.overlay(&pending.collect::<Result<Vec<_>, _>>()?);
+            Ok(related)
         })?,
         updated_at: row.time("updated_at")?,
     };
+    value.overlay(&row.pending()?);
     Ok(Revised { revision, value: Some(value) })
 }
 

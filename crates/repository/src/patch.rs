@@ -1,15 +1,15 @@
 //! A change of price or stock.
 
 use catalog_domain::{
-    Field, Price, ProductId, ProductPatch, RepositoryError, Sku, ValidationError, Written,
+    Field, Price, ProductId, ProductPatch, RepositoryError, Revision, Sku, ValidationError, Written,
 };
 use larder_postgres::{Database, Statement, Transaction};
 
 use crate::errors::translate;
+use crate::journal::{Locked, Touch, lock};
 use crate::statements::write;
 use crate::write::commit;
 
-const LOCK: Statement = write("SELECT", "products");
 const PRICE: Statement = write("UPDATE", "products");
 const STOCK: Statement = write("UPDATE", "variants");
 
@@ -17,16 +17,14 @@ pub(crate) async fn patch(
     db: &Database,
     id: ProductId,
     patch: &ProductPatch,
+    expected: Option<Revision>,
 ) -> Result<Option<Written<()>>, RepositoryError> {
     let mut transaction = db.begin().await.map_err(translate)?;
     // Writers of one product queue up here, so that none waits for another in a circle.
-    let found = sqlx::query("SELECT FROM products WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id.get())
-        .fetch_optional(transaction.counted(LOCK))
-        .await
-        .map_err(translate)?;
-    if found.is_none() {
-        return Ok(None);
+    let touch = if patch.price.is_some() { Touch::All } else { Touch::Stock };
+    match lock(&mut transaction, id, touch, expected).await? {
+        Locked::Absent => return Ok(None),
+        Locked::There => {}
     }
     if let Some(price) = patch.price {
         set_price(&mut transaction, id, price).await?;

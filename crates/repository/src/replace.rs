@@ -1,11 +1,12 @@
 //! A product replaced as a whole, but for its id and SKU.
 
-use catalog_domain::{ProductId, ProductReplacement, RepositoryError, Written};
+use catalog_domain::{ProductId, ProductReplacement, RepositoryError, Revision, Written};
 use larder_postgres::{Database, Statement};
 use sqlx::Row;
 use sqlx::types::Json;
 
 use crate::errors::translate;
+use crate::journal::{Locked, Touch, lock};
 use crate::statements::write;
 use crate::write::{commit, insert_related, insert_variants, unknown_category};
 
@@ -30,6 +31,7 @@ pub(crate) async fn replace(
     db: &Database,
     id: ProductId,
     content: &ProductReplacement,
+    expected: Option<Revision>,
 ) -> Result<Option<Written<()>>, RepositoryError> {
     let mut transaction = db.begin().await.map_err(translate)?;
     // Who links to a product locks it. All at once and in order, before anything else is locked:
@@ -40,6 +42,10 @@ pub(crate) async fn replace(
         .execute(transaction.counted(LOCK))
         .await
         .map_err(translate)?;
+    match lock(&mut transaction, id, Touch::All, expected).await? {
+        Locked::Absent => return Ok(None),
+        Locked::There => {}
+    }
     let found = sqlx::query(SQL)
         .bind(id.get())
         .bind(content.name.as_str())

@@ -4,6 +4,7 @@ use catalog_domain::{NewReview, ProductId, RepositoryError, ReviewId, Written};
 use larder_postgres::{Database, Statement};
 
 use crate::errors::translate;
+use crate::journal::{Locked, Touch, lock};
 use crate::statements::write;
 use crate::write::commit;
 
@@ -20,6 +21,10 @@ pub(crate) async fn add_review(
     review: &NewReview,
 ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
     let mut transaction = db.begin().await.map_err(translate)?;
+    match lock(&mut transaction, id, Touch::All, None).await? {
+        Locked::Absent => return Ok(None),
+        Locked::There => {}
+    }
     let inserted: Option<i64> = sqlx::query_scalar(SQL)
         .bind(id.get())
         .bind(review.rating.get())

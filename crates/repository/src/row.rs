@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 
-use catalog_domain::{RepositoryError, Revision};
+use catalog_domain::{Pending, RepositoryError, Revision};
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{Decode, Postgres, Row, Type};
 
 use crate::errors::translate;
+use crate::journal::PendingRow;
 
 /// A row and what it is called in a report.
 pub(crate) struct Reader<'r> {
@@ -59,6 +61,20 @@ impl<'r> Reader<'r> {
         let (epoch, counter): (i32, i64) = (self.get("epoch")?, self.get("version")?);
         // CHECKed to be positive, or 0 where there is none.
         Ok(Revision { epoch: epoch.unsigned_abs(), counter: counter.unsigned_abs() })
+    }
+
+    /// The column `pending`: what waits in the journal for the row's product.
+    pub(crate) fn pending(&self) -> Result<Vec<Pending>, RepositoryError> {
+        let Some(Json(rows)) = self.get::<Option<Json<Vec<PendingRow>>>>("pending")? else {
+            return Ok(Vec::new());
+        };
+        let corrupt = |problem| RepositoryError::Corrupt {
+            table: "larder.journal",
+            column: "operation",
+            row: self.key.clone(),
+            problem,
+        };
+        rows.into_iter().map(|row| row.checked().map_err(corrupt)).collect()
     }
 
     pub(crate) fn corrupt(&self, column: &'static str, problem: String) -> RepositoryError {

@@ -3,11 +3,12 @@
 use catalog_domain::{
     ListRequest, Listing, NewProduct, NewReview, Newest, ProductId, ProductPage, ProductPatch,
     ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, Revised,
-    View, Written,
+    Revision, View, Written,
 };
 use larder_postgres::{Database, Purpose, Statement};
 
 use crate::errors::translate;
+use crate::journal::{self, CatalogueJournal};
 use crate::retry::again;
 use crate::{create, delete, listing, newest, page, patch, replace, review, summary};
 
@@ -29,6 +30,13 @@ impl PostgresCatalogue {
     #[must_use]
     pub const fn new(db: Database) -> Self {
         Self { db }
+    }
+
+    /// The journal for writes that wait. Loads of this catalogue show what is in it, and its other
+    /// writes apply it first.
+    #[must_use]
+    pub fn journal(&self) -> CatalogueJournal {
+        journal::journal(self.db.clone())
     }
 
     /// Where its statements are counted.
@@ -66,16 +74,18 @@ impl ProductRepository for PostgresCatalogue {
         &self,
         id: ProductId,
         content: &ProductReplacement,
+        expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        again(|| replace::replace(&self.db, id, content)).await
+        again(|| replace::replace(&self.db, id, content, expected)).await
     }
 
     async fn patch(
         &self,
         id: ProductId,
         patch: &ProductPatch,
+        expected: Option<Revision>,
     ) -> Result<Option<Written<()>>, RepositoryError> {
-        again(|| patch::patch(&self.db, id, patch)).await
+        again(|| patch::patch(&self.db, id, patch, expected)).await
     }
 
     async fn add_review(
@@ -86,8 +96,12 @@ impl ProductRepository for PostgresCatalogue {
         again(|| review::add_review(&self.db, id, review)).await
     }
 
-    async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, RepositoryError> {
-        again(|| delete::delete(&self.db, id)).await
+    async fn delete(
+        &self,
+        id: ProductId,
+        expected: Option<Revision>,
+    ) -> Result<Option<Written<()>>, RepositoryError> {
+        again(|| delete::delete(&self.db, id, expected)).await
     }
 
     async fn ready(&self) -> Result<(), RepositoryError> {

@@ -15,7 +15,10 @@ SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
        (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
        coalesce(v.version, 0) AS version,
        coalesce((SELECT e.epoch FROM larder.epochs e WHERE e.namespace = 'product-summary'), 0)
-           AS epoch
+           AS epoch,
+       (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
+                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
+     FROM larder.journal j WHERE j.key = p.id::text) AS pending
 FROM (VALUES ($1::bigint)) AS asked (id)
 LEFT JOIN products p ON p.id = asked.id
 LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = asked.id::text";
@@ -36,13 +39,15 @@ pub(crate) async fn summary(
 
 /// The columns of a summary.
 pub(crate) fn read(row: &Reader<'_>) -> Result<ProductSummary, RepositoryError> {
-    Ok(ProductSummary {
+    let mut summary = ProductSummary {
         id: row.checked::<i64, _>("id")?,
         sku: row.checked::<String, _>("sku")?,
         name: row.checked::<String, _>("name")?,
         price: price(row)?,
         updated_at: row.time("updated_at")?,
-    })
+    };
+    summary.overlay(&row.pending()?);
+    Ok(summary)
 }
 
 /// The columns of a price.

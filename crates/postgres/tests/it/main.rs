@@ -2,6 +2,7 @@
 
 mod counting;
 mod feed;
+mod journal;
 mod relay;
 mod support;
 mod tracking;

@@ -6,6 +6,7 @@ use catalog_domain::{ProductPage, ProductPatch, ProductRepository, Revised};
 use larder_stack::testing::skip_without_servers;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use crate::journal::{append, price};
 use crate::support::{Fixture, euros, filled, id};
 
 /// Long enough to see that somebody waits.
@@ -74,6 +75,30 @@ async fn a_product_that_moves_while_its_category_is_renamed_is_told_of_the_name(
 }
 
 #[tokio::test]
+async fn a_page_that_begins_to_show_a_product_whose_price_waits_is_told_of_the_price() {
+    if skip_without_servers("a_page_that_begins_to_show_a_product_whose_price_waits") {
+        return;
+    }
+    let fixture = filled().await;
+    fixture.database.execute("DELETE FROM related_products WHERE product_id = 300").await;
+    let link = "INSERT INTO related_products VALUES (300, 1, 2)";
+    let open = fixture.database.begin(link).await;
+    let journal = fixture.catalogue.journal();
+    let late = async {
+        let journaled = append(&journal, price(2, 7)).await;
+        (journaled, page(&fixture, 300).await)
+    };
+    let commit = async {
+        tokio::time::sleep(A_WHILE).await;
+        open.commit().await;
+    };
+    let ((journaled, after), ()) = tokio::join!(late, commit);
+    assert_eq!(after.value.related[0].price.minor(), 7);
+    let told = journaled.changes.iter().find(|(_, key, _)| key == "300").expect("is told");
+    assert_eq!(told.2.counter, after.revision.counter);
+}
+
+#[tokio::test]
 async fn a_write_that_gave_way_in_a_deadlock_is_made_again() {
     if skip_without_servers("a_write_that_gave_way_in_a_deadlock_is_made_again") {
         return;
@@ -90,7 +115,7 @@ async fn a_write_that_gave_way_in_a_deadlock_is_made_again() {
     let price = "UPDATE products SET price_minor = 3 WHERE id = ";
     other.execute(AssertSqlSafe(format!("{price} 2"))).await.expect("updates");
     let patch = ProductPatch { price: Some(euros(7)), stock: Vec::new(), stock_delta: Vec::new() };
-    let (written, ()) = tokio::join!(fixture.catalogue.patch(id(300), &patch), async {
+    let (written, ()) = tokio::join!(fixture.catalogue.patch(id(300), &patch, None), async {
         // … which this write has by the time that it waits for that version.
         let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
                      AND wait_event_type = 'Lock')";

@@ -1,5 +1,9 @@
 //! The adapter on a real Postgres.
 
+mod dead_letters;
+mod journal;
+mod journal_model;
+mod journal_races;
 mod links;
 mod port;
 mod seeding;

@@ -43,7 +43,7 @@ async fn what_is_created_is_read_back_and_changed() {
         stock: Vec::new(),
         stock_delta: vec![StockDelta { sku: of("LAMP-1"), delta: -3 }],
     };
-    let patched = catalogue.patch(new, &patch).await.expect("patches").expect("is there");
+    let patched = catalogue.patch(new, &patch, None).await.expect("patches").expect("is there");
     assert!(patched.revision.counter > read.revision.counter);
     let read = catalogue.page(new).await.expect("reads").transpose().expect("is there");
     assert_eq!(read.revision, patched.revision);
@@ -53,14 +53,14 @@ async fn what_is_created_is_read_back_and_changed() {
         stock: vec![StockChange { sku: of("LAMP-1"), stock: stock(40) }],
         stock_delta: Vec::new(),
     };
-    catalogue.patch(new, &set).await.expect("patches").expect("is there");
+    catalogue.patch(new, &set, None).await.expect("patches").expect("is there");
     let summary = catalogue.summary(new).await.expect("reads").transpose().expect("is there");
     assert_eq!(summary.value.price, euros(5));
 
     let mut content = product("ignored").content;
     content.name = of("Another");
     content.related = vec![id(3)];
-    catalogue.replace(new, &content).await.expect("replaces").expect("is there");
+    catalogue.replace(new, &content, None).await.expect("replaces").expect("is there");
     let page = catalogue.page(new).await.expect("reads").transpose().expect("is there").value;
     assert_eq!((page.name.as_str(), page.related.len(), page.sku.as_str()), ("Another", 1, "LAMP"));
 }
@@ -77,7 +77,7 @@ async fn a_write_names_every_view_that_it_changed() {
 
     // A price: page and summary of the product, and the pages that show it.
     let patch = ProductPatch { price: Some(euros(1)), stock: Vec::new(), stock_delta: Vec::new() };
-    let written = catalogue.patch(id(1), &patch).await.expect("patches").expect("is there");
+    let written = catalogue.patch(id(1), &patch, None).await.expect("patches").expect("is there");
     let named = change(&written.changes, View::ProductPage, shows);
     assert_eq!(named, Some(revision(&fixture, shows).await));
     assert!(named.is_some_and(|revision| revision.counter > before.counter));
@@ -88,7 +88,7 @@ async fn a_write_names_every_view_that_it_changed() {
     let sku = of("LD-0000001-1");
     let stock_delta = vec![StockDelta { sku, delta: 1 }];
     let patch = ProductPatch { price: None, stock: Vec::new(), stock_delta };
-    let written = catalogue.patch(id(1), &patch).await.expect("patches").expect("is there");
+    let written = catalogue.patch(id(1), &patch, None).await.expect("patches").expect("is there");
     let pages: Vec<i64> = written.changes.iter().map(|c| c.id.get()).collect();
     assert_eq!(pages, [1], "{:?}", written.changes);
 
@@ -106,7 +106,7 @@ async fn a_write_names_every_view_that_it_changed() {
     );
 
     // A deletion: every page that showed it; the version outlives the product.
-    let deleted = catalogue.delete(id(1)).await.expect("deletes").expect("was there");
+    let deleted = catalogue.delete(id(1), None).await.expect("deletes").expect("was there");
     assert_eq!(
         change(&deleted.changes, View::ProductPage, shows),
         Some(revision(&fixture, shows).await)
@@ -117,7 +117,7 @@ async fn a_write_names_every_view_that_it_changed() {
     assert_eq!(Some(absent.revision), change(&deleted.changes, View::ProductPage, 1));
     let never = catalogue.summary(id(1_000_000)).await.expect("reads");
     assert!(never.value.is_none() && never.revision.counter == 0 && never.revision.epoch > 0);
-    assert!(catalogue.delete(id(1)).await.expect("answers").is_none());
+    assert!(catalogue.delete(id(1), None).await.expect("answers").is_none());
     let page = catalogue.page(id(shows)).await.expect("reads").transpose().expect("is there").value;
     assert_eq!(page.related.len(), 1);
 }
@@ -148,7 +148,7 @@ async fn what_postgres_refuses_is_told_in_the_words_of_the_domain() {
     );
     let stock_delta = vec![StockDelta { sku: of("LD-0000001-1"), delta: -1_000_000 }];
     let patch = ProductPatch { price: None, stock: Vec::new(), stock_delta };
-    assert!(catalogue.patch(id(1), &patch).await.is_err());
+    assert!(catalogue.patch(id(1), &patch, None).await.is_err());
     // Nothing of a refused write stays.
     assert!(catalogue.create(&product("NOWHERE")).await.is_ok());
 }
@@ -166,7 +166,12 @@ async fn writers_of_one_product_at_once_lose_no_piece_of_stock() {
             tokio::spawn(async move {
                 let stock_delta = vec![StockDelta { sku: of("BUSY-1"), delta: 1 }];
                 let patch = ProductPatch { price: None, stock: Vec::new(), stock_delta };
-                catalogue.patch(new, &patch).await.expect("patches").expect("is there").revision
+                catalogue
+                    .patch(new, &patch, None)
+                    .await
+                    .expect("patches")
+                    .expect("is there")
+                    .revision
             })
         })
         .collect();
@@ -219,7 +224,8 @@ async fn how_new_a_view_is_costs_one_statement_and_tells_since_when() {
     let pause = std::time::Duration::from_millis(50);
     tokio::time::sleep(pause).await;
     let patch = ProductPatch { price: Some(euros(5)), ..ProductPatch::default() };
-    let patched = fixture.catalogue.patch(id(1), &patch).await.expect("patches").expect("is there");
+    let patched =
+        fixture.catalogue.patch(id(1), &patch, None).await.expect("patches").expect("is there");
     tokio::time::sleep(pause).await;
     let now = newest(View::ProductPage, 1).await;
     assert_eq!(now.revision, patched.revision);

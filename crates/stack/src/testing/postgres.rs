@@ -150,6 +150,20 @@ impl TestDatabase {
         run(&mut admin, sql.to_owned()).await.expect("the SQL runs");
     }
 
+    /// Runs SQL as the administrator, which the server may refuse.
+    ///
+    /// # Errors
+    ///
+    /// When it does.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not answer.
+    pub async fn try_execute(&self, sql: &str) -> Result<(), StackError> {
+        let mut admin = self.admin().await;
+        run(&mut admin, sql.to_owned()).await
+    }
+
     /// Statements of the application's role that Postgres itself has counted
     /// (`pg_stat_statements`).
     ///
