@@ -13,7 +13,7 @@ use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 use larder_telemetry::TelemetryOptions;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, FeedConfig, VerifyConfig};
+use super::{ConfigError, FeedConfig, VerifyConfig, WriteBehindConfig};
 
 /// The relay reads, while the epochs are read anew.
 const FEED_CONNECTIONS: u32 = 2;
@@ -39,6 +39,8 @@ pub struct Config {
     pub verify: VerifyConfig,
     /// The change feed and the backplane.
     pub feed: FeedConfig,
+    /// Writes that are acknowledged by a journal, and applied in batches.
+    pub write_behind: WriteBehindConfig,
     /// Logs, metrics, traces.
     pub telemetry: TelemetryConfig,
 }
@@ -120,7 +122,7 @@ pub struct CacheConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceConfig {
-    /// `none`, `cache-aside`, `read-through`, `write-through`, `refresh-ahead` or `ttl`.
+    /// `none`, `cache-aside`, `read-through`, `write-through`, `write-behind`, `refresh-ahead` or `ttl`.
     pub strategy: String,
     /// `none`, `l1`, `l2` or `l1+l2`.
     pub tiers: String,
@@ -438,6 +440,7 @@ impl Config {
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
+        self.write_behind.options()?;
         for view in View::ALL {
             self.namespace(view)?;
         }
