@@ -10,5 +10,6 @@ mod problem;
 mod routes;
 mod server;
 mod session;
+mod writes;
 
 pub use server::{ServeError, Server, start};

@@ -19,6 +19,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The variable that names a promise to break: for the verifier's own tests.
 const SABOTAGE: &str = "LARDER_SABOTAGE";
+/// The variable that names a place to crash at: for tests of what must survive it.
+const CRASH_AT: &str = "LARDER_CRASH_AT";
 
 /// Exit codes of sysexits.h.
 const EX_USAGE: u8 = 64;
@@ -97,6 +99,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Ok(name) = std::env::var(SABOTAGE) {
         let unknown = |()| ConfigError::value(SABOTAGE, "is none of the known");
         config.feed.sabotage = name.parse().map_err(unknown)?;
+    }
+    if let Ok(place) = std::env::var(CRASH_AT) {
+        let unknown = |()| ConfigError::value(CRASH_AT, "is none of the known");
+        config.write_behind.crash = place.parse().map_err(unknown)?;
     }
     let admin_url = config.database.admin_url.clone();
     match cli.command {

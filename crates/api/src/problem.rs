@@ -88,6 +88,18 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Overloaded { retry_after } => {
                 Self::unavailable("too many reads of the database at once", retry_after)
             }
+            CatalogueError::JournalFull { retry_after } => {
+                let detail = "too many writes wait to be applied";
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
+                problem.retry_after = Some(retry_after);
+                problem
+            }
+            CatalogueError::Journal(error) => {
+                tracing::debug!(%error, "a write was not journaled");
+                // Not said to be undone: the answer of the journal was lost, perhaps not the write.
+                let detail = "the journal did not answer: the write may have been taken or not";
+                Self::unavailable(detail, Duration::from_secs(1))
+            }
             CatalogueError::Deadline(_) => {
                 tracing::warn!(%error, "a load was cancelled");
                 Self::unavailable("the database took too long", Duration::from_secs(1))

@@ -24,6 +24,7 @@ use crate::coherence;
 use crate::config::{Config, ConfigError};
 use crate::problem::Problem;
 use crate::routes;
+use crate::writes;
 
 /// How long a shutdown waits for requests under way.
 const GRACE_SECONDS: u64 = 10;
@@ -104,6 +105,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let state = Data::new(state(config, telemetry).await?);
     let coherence = state.catalogue.shared().coherence.clone();
+    let catalogue = state.catalogue.clone();
 
     let server = state.config.server.clone();
     let access = Access::of(&server.admin_key, address);
@@ -146,6 +148,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let handle = server.handle();
     let running = tokio::spawn(async move {
         let ended = server.await;
+        if !catalogue.drain(writes::DRAIN).await {
+            tracing::info!("some writes are left to be applied by another process");
+        }
         if let Some(coherence) = coherence {
             // Another process is to relay at once.
             coherence.resign().await;
@@ -181,9 +186,12 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         let found = settings.iter().find(|(known, _)| *known == view);
         found.expect("every view has settings").1.clone()
     };
-    let catalogue = Catalogue::new(PostgresCatalogue::new(db), shared, of)
+    let repository = PostgresCatalogue::new(db);
+    let pending = writes::journaled(repository.journal(), config.write_behind.options()?, &meter)?;
+    let catalogue = Catalogue::new(repository, shared, of)
         .map_err(|error| option("namespaces")(error.to_string()))?
-        .sampling(config.verify.sample);
+        .sampling(config.verify.sample)
+        .journaling(pending);
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
     let state =

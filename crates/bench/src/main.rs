@@ -110,7 +110,7 @@ enum Command {
 
 #[derive(Args)]
 struct StrategyArgs {
-    /// none, cache-aside, read-through, write-through, refresh-ahead or ttl.
+    /// none, cache-aside, read-through, write-through, write-behind, refresh-ahead or ttl.
     #[arg(long, default_value = "cache-aside")]
     strategy: String,
     /// none, l1, l2 or l1+l2 [default: l2, or none for the strategy none]

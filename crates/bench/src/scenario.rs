@@ -89,7 +89,7 @@ pub struct Rounds {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contender {
-    /// `none`, `cache-aside`, `read-through`, `write-through`, `refresh-ahead`, `ttl`.
+    /// `none`, `cache-aside`, `read-through`, `write-through`, `write-behind`, `refresh-ahead`, `ttl`.
     pub strategy: String,
     /// `none`, `l1`, `l2`, `l1+l2`.
     pub tiers: String,

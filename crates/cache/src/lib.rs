@@ -11,6 +11,7 @@ mod options;
 mod redis;
 mod tag;
 mod telemetry;
+pub mod testing;
 mod tier;
 mod version;
 mod write;
@@ -35,6 +36,8 @@ pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
 pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
+    Applied, CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError,
+    JournalState, Journaled, Mode, Tell, UnknownWhenFull, VolatileJournal, WhenFull, Write,
+    WriteBehind, WriteBehindOptions, WriteBehindOptionsError, WriteBehindStatus, WriteError,
     WriteState,
 };

@@ -1,9 +1,10 @@
 //! Why the catalogue could not answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog_domain::RepositoryError;
-use larder::{GetError, LoadError};
+use larder::{GetError, JournalError, LoadError};
 use thiserror::Error;
 
 /// Why the catalogue could not answer. An absent product is not an error.
@@ -15,6 +16,15 @@ pub enum CatalogueError {
         /// When it makes sense to try again.
         retry_after: Duration,
     },
+    /// The journal holds as many writes as it may.
+    #[error("too many writes wait to be applied")]
+    JournalFull {
+        /// When it makes sense to try again.
+        retry_after: Duration,
+    },
+    /// The journal did not answer: it may hold the write or not.
+    #[error(transparent)]
+    Journal(Arc<JournalError>),
     /// The database failed or refused.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
@@ -52,7 +62,12 @@ impl CatalogueError {
                 LoadFailure::Repository(error) => Some(error),
                 LoadFailure::Render(_) => None,
             },
-            _ => None,
+            Self::Overloaded { .. }
+            | Self::JournalFull { .. }
+            | Self::Journal(_)
+            | Self::Deadline(_)
+            | Self::Render(_)
+            | Self::Lost => None,
         }
     }
 }

@@ -4,6 +4,7 @@ mod cache_aside;
 mod error;
 mod namespace;
 mod none;
+mod pending;
 mod read_through;
 mod refresh_ahead;
 mod rendered;
@@ -12,11 +13,13 @@ mod service;
 mod shadow;
 mod strategy;
 mod ttl;
+mod write_behind;
 mod write_through;
 
 pub use error::CatalogueError;
+pub use pending::{Dictionary, JournaledPatches, PendingWrites, Taken};
 pub use reply::{CacheStatus, Reply, Source};
-pub use service::{Catalogue, Shared};
+pub use service::{Catalogue, Receipt, Shared};
 pub use strategy::{NamespaceSettings, Strategy, Tiers, UnknownName};
 
 #[cfg(test)]

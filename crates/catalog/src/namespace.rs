@@ -13,7 +13,7 @@ use crate::rendered::{CachedView, Rendered};
 use crate::reply::Reply;
 use crate::service::Shared;
 use crate::strategy::{NamespaceSettings, Strategy};
-use crate::{cache_aside, none, read_through, refresh_ahead, ttl, write_through};
+use crate::{cache_aside, none, read_through, refresh_ahead, ttl, write_behind, write_through};
 
 /// The cache of a view.
 pub(crate) type ViewCache<V> = Cache<ProductId, Rendered<V>>;
@@ -71,6 +71,11 @@ impl<V: CachedView> Namespace<V> {
         self.active.load().settings.clone()
     }
 
+    /// Whether its writes may wait.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.active.load().settings.strategy == Strategy::WriteBehind
+    }
+
     /// Requests that come from now on run under `settings`.
     pub(crate) fn switch(
         &self,
@@ -93,6 +98,7 @@ impl<V: CachedView> Namespace<V> {
             Strategy::CacheAside => cache_aside::read(cache, &self.origin, id, call).await,
             Strategy::ReadThrough => read_through::read(cache, id, call).await,
             Strategy::WriteThrough => write_through::read(cache, id, call).await,
+            Strategy::WriteBehind => write_behind::read(cache, id, call).await,
             Strategy::RefreshAhead => refresh_ahead::read(cache, id, call).await,
             Strategy::Ttl => ttl::read(cache, id, call).await,
         }
@@ -108,8 +114,22 @@ impl<V: CachedView> Namespace<V> {
             Strategy::WriteThrough => {
                 write_through::written(cache, &self.origin, id, change).await;
             }
+            Strategy::WriteBehind => write_behind::written(cache, change).await,
             Strategy::RefreshAhead => refresh_ahead::written(cache, change).await,
             Strategy::None | Strategy::Ttl => {}
+        }
+    }
+
+    /// What a change means to this namespace that no write of this moment made.
+    pub(crate) async fn invalidated(&self, change: &Change) {
+        let active = self.active.load_full();
+        match active.settings.strategy {
+            Strategy::None | Strategy::Ttl => {}
+            Strategy::CacheAside
+            | Strategy::ReadThrough
+            | Strategy::WriteThrough
+            | Strategy::WriteBehind
+            | Strategy::RefreshAhead => cache_aside::written(&active.cache, change).await,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The catalogue: reads through the cache, writes past it.
 
+mod journaling;
+
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use catalog_domain::{
     Change, ListRequest, Listing, NewProduct, NewReview, ProductId, ProductPage, ProductPatch,
-    ProductReplacement, ProductRepository, ProductSummary, RepositoryError, ReviewId, View,
-    Written,
+    ProductReplacement, ProductRepository, ProductSummary, ReviewId, View, Written,
 };
 use futures_util::StreamExt;
 use larder::{CallOptions, Coherence, L2, Metrics, OptionError};
@@ -15,9 +16,11 @@ use tracing::Instrument;
 
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
+use crate::pending::{self, PendingWrites, Taken};
 use crate::reply::Reply;
 use crate::shadow::Shadow;
 use crate::strategy::NamespaceSettings;
+use crate::write_behind;
 
 /// Invalidations of one write that are sent at the same time.
 const INVALIDATIONS_AT_ONCE: usize = 64;
@@ -46,6 +49,16 @@ struct Inner<R> {
     shared: Shared,
     pages: Namespace<ProductPage>,
     summaries: Namespace<ProductSummary>,
+    pending: OnceLock<Arc<dyn PendingWrites>>,
+}
+
+/// What a write that may have been journaled led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// What readers will see.
+    pub written: Written<()>,
+    /// Its place in the journal; `None`: it is in the database's tables.
+    pub position: Option<u64>,
 }
 
 impl<R> Clone for Catalogue<R> {
@@ -89,7 +102,8 @@ impl<R: ProductRepository> Catalogue<R> {
         });
         let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
         let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
-        let inner = Arc::new(Inner { repository, shared, pages, summaries });
+        let inner =
+            Arc::new(Inner { repository, shared, pages, summaries, pending: OnceLock::new() });
         Ok(Self { inner, shadow: None })
     }
 
@@ -214,21 +228,34 @@ impl<R: ProductRepository> Catalogue<R> {
         .await
     }
 
-    /// Changes price or stock; `None` if there is no such product.
+    /// Changes price or stock; `None` if there is no such product. Under `write-behind` (of the
+    /// page or the summary) it is the journal that holds it afterwards, where it can.
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses.
+    /// When Postgres does not answer or refuses, or the journal is full.
     pub async fn patch(
         &self,
         id: ProductId,
         patch: ProductPatch,
-    ) -> Result<Option<Written<()>>, CatalogueError> {
+    ) -> Result<Option<Receipt>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            if inner.pages.is_behind() || inner.summaries.is_behind() {
+                let pending = inner.pending.get().map(|pending| &**pending);
+                match write_behind::journal(pending, id, &patch).await? {
+                    Taken::Journaled(journaled) => {
+                        let written = pending::written(id, &journaled);
+                        inner.written(id, &written.changes).await;
+                        return Ok(Some(Receipt { written, position: Some(journaled.position) }));
+                    }
+                    Taken::Absent => return Ok(None),
+                    Taken::Synchronously => {}
+                }
+            }
             let written = inner.repository.patch(id, &patch, None).await?;
             inner.written_if(id, &written).await;
-            Ok(written)
+            Ok(written.map(|written| Receipt { written, position: None }))
         })
         .await
     }
@@ -277,6 +304,19 @@ impl<R: ProductRepository> Catalogue<R> {
 }
 
 impl<R> Inner<R> {
+    /// Tells every namespace of changes that no write of this moment made.
+    async fn invalidate(&self, changes: &[Change]) {
+        let tell = async |change: &Change| match change.view {
+            View::ProductPage => self.pages.invalidated(change).await,
+            View::ProductSummary => self.summaries.invalidated(change).await,
+        };
+        futures_util::stream::iter(changes)
+            .map(tell)
+            .buffer_unordered(INVALIDATIONS_AT_ONCE)
+            .for_each(async |()| ())
+            .await;
+    }
+
     async fn written_if<T>(&self, id: ProductId, written: &Option<Written<T>>) {
         if let Some(written) = written {
             self.written(id, &written.changes).await;
@@ -300,12 +340,12 @@ impl<R> Inner<R> {
 /// Runs a write to its end, also when the client does not wait for it: between a commit and
 /// its invalidations nobody may let go.
 async fn to_its_end<T: Send + 'static>(
-    write: impl Future<Output = Result<T, RepositoryError>> + Send + 'static,
+    write: impl Future<Output = Result<T, CatalogueError>> + Send + 'static,
 ) -> Result<T, CatalogueError> {
     // The task has no other tie to the request's trace.
     let span = tracing::debug_span!("catalogue.write");
     match tokio::spawn(write.instrument(span)).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer,
         Err(_panicked) => Err(CatalogueError::Lost),
     }
 }

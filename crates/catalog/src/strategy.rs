@@ -19,6 +19,8 @@ pub enum Strategy {
     ReadThrough,
     /// As read-through; writes publish the new value before they are answered.
     WriteThrough,
+    /// As read-through; writes are answered when a journal holds them.
+    WriteBehind,
     /// As read-through, and reloaded in the background before it goes stale.
     RefreshAhead,
     /// As read-through, but writes leave the cache alone: entries go by their TTL.
@@ -62,11 +64,12 @@ pub struct NamespaceSettings {
 
 impl Strategy {
     /// All strategies.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::None,
         Self::CacheAside,
         Self::ReadThrough,
         Self::WriteThrough,
+        Self::WriteBehind,
         Self::RefreshAhead,
         Self::Ttl,
     ];
@@ -79,6 +82,7 @@ impl Strategy {
             Self::CacheAside => "cache-aside",
             Self::ReadThrough => "read-through",
             Self::WriteThrough => "write-through",
+            Self::WriteBehind => "write-behind",
             Self::RefreshAhead => "refresh-ahead",
             Self::Ttl => "ttl",
         }
@@ -109,7 +113,7 @@ impl FromStr for Strategy {
             UnknownName {
                 what: "strategy",
                 name: name.to_owned(),
-                known: "none, cache-aside, read-through, write-through, refresh-ahead or ttl",
+                known: "none, cache-aside, read-through, write-through, write-behind, refresh-ahead or ttl",
             }
         })
     }

@@ -3,6 +3,7 @@
 mod access;
 mod cache;
 mod config;
+mod journal;
 mod queries;
 mod strategy;
 
@@ -22,6 +23,7 @@ pub(crate) fn configure(service: &mut ServiceConfig, access: &Access) {
         .wrap(from_fn(move |request, next| access::check(access.clone(), request, next)))
         .configure(config::configure)
         .configure(cache::configure)
+        .configure(journal::configure)
         .configure(queries::configure)
         .configure(strategy::configure)
         .default_service(web::to(nothing));

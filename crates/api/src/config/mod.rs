@@ -7,6 +7,7 @@ mod merge;
 mod options;
 mod settings;
 mod verify;
+mod write_behind;
 
 use std::path::Path;
 
@@ -18,6 +19,7 @@ pub use self::settings::{
     TelemetryConfig,
 };
 pub use self::verify::VerifyConfig;
+pub use self::write_behind::WriteBehindConfig;
 
 /// A configuration that cannot be used. The message names the key; secrets are not repeated.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FeedConfig, VerifyConfig};
+use super::{FeedConfig, VerifyConfig, WriteBehindConfig};
 
 /// The whole configuration. `larder.toml` in the repository documents every key.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -24,6 +24,8 @@ pub struct Config {
     pub verify: VerifyConfig,
     /// The change feed and the backplane.
     pub feed: FeedConfig,
+    /// Writes that are acknowledged by a journal, and applied in batches.
+    pub write_behind: WriteBehindConfig,
     /// Logs, metrics, traces.
     pub telemetry: TelemetryConfig,
 }

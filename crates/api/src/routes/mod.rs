@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod categories;
 mod health;
 mod products;
+mod writes;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{self, ServiceConfig};
@@ -14,6 +15,7 @@ use crate::problem::Problem;
 /// All routes that do not administer.
 pub(crate) fn configure(config: &mut ServiceConfig, bench: bool) {
     products::configure(config);
+    writes::configure(config);
     categories::configure(config);
     health::configure(config);
     if bench {

@@ -4,6 +4,7 @@ use actix_web::http::header::{ETAG, LOCATION};
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use catalog_domain::{ProductId, View, Written};
+use catalog_service::Receipt;
 use larder::CallOptions;
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use crate::input::{self, Body, PatchBody, ProductBody, ReplacementBody, ReviewBo
 use crate::problem::Problem;
 use crate::routes::resource;
 use crate::session::{LARDER_VERSION, asked, made};
+use crate::writes;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
@@ -85,7 +87,12 @@ async fn patch(
 ) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
     let patch = input::json::<PatchBody>(&request, body)?.into_draft()?;
-    done(id, state.catalogue.patch(id, patch).await?)
+    let receipt = state.catalogue.patch(id, patch).await?;
+    let Receipt { written, position } = receipt.ok_or_else(|| Problem::not_found("product"))?;
+    match position {
+        Some(position) => Ok(writes::accepted(id, &written, position)),
+        None => done(id, Some(written)),
+    }
 }
 
 async fn add_review(

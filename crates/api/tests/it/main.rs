@@ -11,3 +11,4 @@ mod support;
 mod telemetry;
 mod verify;
 mod write_through;
+mod writes;

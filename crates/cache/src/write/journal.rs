@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::options::Mode;
 use crate::version::Version;
 
 /// A write that is to be journaled.
@@ -35,6 +36,18 @@ pub enum WriteState {
     Flushed,
     /// It could not be applied, and waits for somebody to decide.
     Dead,
+}
+
+impl WriteState {
+    /// The name used in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Flushed => "flushed",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 /// How a flush goes about it.
@@ -108,6 +121,9 @@ pub trait Journal: Send + Sync + 'static {
     type Operation: Clone + Send + Sync + 'static;
     /// Why a write is refused at once: it would break a rule.
     type Refusal: Send + 'static;
+
+    /// What it promises. A journal that forgets says so.
+    const MODE: Mode = Mode::Journaled;
 
     /// Appends `writes` in their order, in one transaction, each taken or refused on its own.
     /// They are durable when this answers.

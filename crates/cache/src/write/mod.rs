@@ -1,8 +1,27 @@
 //! Write-behind: writes that are acknowledged by a journal, and applied in batches.
 
+mod appender;
+mod crash;
+mod engine;
+mod flusher;
 mod journal;
+mod level;
+mod options;
+pub(crate) mod queue;
+mod shared;
+mod status;
+#[cfg(test)]
+mod tests;
+mod volatile;
 
+pub use self::crash::{CrashAt, CrashPoint};
+pub use self::engine::{Tell, WriteBehind, WriteError};
 pub use self::journal::{
     DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
     WriteState,
 };
+pub use self::options::{
+    Mode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
+};
+pub use self::status::WriteBehindStatus;
+pub use self::volatile::{Applied, VolatileJournal};

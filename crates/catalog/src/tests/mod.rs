@@ -1,9 +1,10 @@
 //! The strategies over an in-memory store and the in-memory tier.
 
+mod write_behind;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use catalog_domain::{
@@ -12,6 +13,7 @@ use catalog_domain::{
     RepositoryError, ReviewId, Revised, Revision, Sku, View, Written,
 };
 use futures_util::FutureExt;
+use larder::testing::MemoryJournal;
 use larder::{CallOptions, L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
@@ -30,6 +32,8 @@ struct Inner {
     fails: AtomicBool,
     /// When set, a load waits here after it has read, and a comparison before.
     gate: Mutex<Option<Arc<Notify>>>,
+    /// What waits is laid over what is read.
+    journal: OnceLock<Arc<MemoryJournal<write_behind::Prices>>>,
 }
 
 impl Store {
@@ -62,7 +66,9 @@ impl ProductRepository for Store {
         if self.0.fails.load(Ordering::SeqCst) {
             return Err(RepositoryError::Timeout);
         }
+        let pending = self.0.journal.get().and_then(|twin| twin.pending(&id.to_string()).pop());
         let found = self.0.prices.lock().unwrap().get(&id.get()).copied();
+        let found = found.map(|(counter, minor)| (counter, pending.unwrap_or(minor)));
         let gate = self.0.gate.lock().unwrap().clone();
         if let Some(gate) = gate {
             gate.notified().await;
@@ -185,7 +191,13 @@ const HIT: Source = Source::Hit(Tier::L2);
 
 #[tokio::test]
 async fn who_invalidates_loads_once_and_sees_every_write() {
-    for strategy in [Strategy::CacheAside, Strategy::ReadThrough, Strategy::RefreshAhead] {
+    let invalidating = [
+        Strategy::CacheAside,
+        Strategy::ReadThrough,
+        Strategy::WriteBehind,
+        Strategy::RefreshAhead,
+    ];
+    for strategy in invalidating {
         for (tiers, tier) in [(Tiers::L1, Tier::L1), (Tiers::L2, Tier::L2), (Tiers::L1L2, Tier::L1)]
         {
             let (store, catalogue) = catalogue(strategy);
