@@ -140,7 +140,8 @@ async fn what_cannot_wait_is_durable_in_the_tables_after_what_waits() {
     assert_eq!(page(&service, 1).await.1["variants"][0]["stock"], 1);
 
     position(&patch(&service, 1, &price(5)).await);
-    let review = json!({ "author": "A reader", "rating": 4, "title": "Good", "body": "Well made." });
+    let review =
+        json!({ "author": "A reader", "rating": 4, "title": "Good", "body": "Well made." });
     let added = service.json(Method::POST, "/products/1/reviews", &review).await;
     assert_eq!(added.status, StatusCode::CREATED, "{added:?}");
     assert!(in_the_table(&service, 1, 5).await);
