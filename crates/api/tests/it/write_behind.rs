@@ -225,9 +225,14 @@ async fn a_poisonous_write_becomes_a_dead_letter_and_is_replayed_or_dropped() {
     assert!(letter["error"].as_str().expect("text").contains("cheap"), "{letter}");
 
     service.database.execute("ALTER TABLE products DROP CONSTRAINT cheap").await;
+    let number = poison.to_string();
+    let (listed, _) = larder(&service, &["dead-letters", "list"]).await;
+    assert!(listed.contains(&number) && listed.contains("cheap"), "{listed}");
+    let (shown, _) = larder(&service, &["dead-letters", "show", &number]).await;
+    assert!(shown.contains("666") && shown.contains("attempts       2"), "{shown}");
+    let (replayed, code) = larder(&service, &["dead-letters", "replay", &number]).await;
+    assert_eq!((replayed.starts_with("It waits again"), code), (true, 0), "{replayed}");
     let replay = format!("/admin/dead-letters/{poison}/replay");
-    let again = service.send(Method::POST, &replay, &[], "").await;
-    assert_eq!(again.status, StatusCode::ACCEPTED, "{again:?}");
     assert_eq!(page(&service, 1).await.1["price"]["minor"], 666);
     eventually(Duration::from_secs(20), "it is flushed now", async || {
         state(&service, poison).await == "flushed"
@@ -259,11 +264,25 @@ async fn a_poisonous_write_becomes_a_dead_letter_and_is_replayed_or_dropped() {
     let refused = service.send(Method::POST, &replay, &[], "").await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
     assert_eq!(state(&service, dead).await, "dead");
-    let path = format!("/admin/dead-letters/{dead}");
-    let dropped = service.send(Method::DELETE, &path, &[], "").await;
-    assert_eq!(dropped.status, StatusCode::NO_CONTENT);
-    assert_eq!(service.get(&path).await.status, StatusCode::NOT_FOUND);
+    let number = dead.to_string();
+    assert_eq!(larder(&service, &["write", &number]).await, ("dead\n".to_owned(), 0));
+    assert_eq!(larder(&service, &["dead-letters", "drop", &number]).await.1, 0);
+    let (told, code) = larder(&service, &["dead-letters", "show", &number]).await;
+    assert_eq!((told.as_str(), code), ("larder: there is no such dead letter\n", 1));
+    let (journal, _) = larder(&service, &["journal"]).await;
+    assert!(journal.contains("dead letters   0"), "{journal}");
+    let (nobody, code) = larder(&service, &["journal", "--api", "http://127.0.0.1:1"]).await;
+    assert!(code == 69 && nobody.contains("does not answer"), "{nobody}");
     assert_eq!(page(&service, 3).await.1["variants"][0]["stock"], 1);
+}
+
+/// What the command line says, and its exit code.
+async fn larder(process: &Process, arguments: &[&str]) -> (String, i32) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_larder"));
+    command.env_remove("ADMIN_KEY").env("API_URL", &process.url).args(arguments);
+    let output = command.output().await.expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).expect("text"), output.status.code().expect("it ends by itself"))
 }
 
 fn literal(sku: &Value) -> String {
