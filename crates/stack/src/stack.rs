@@ -259,12 +259,15 @@ impl Stack {
         self.postgres().is_some()
     }
 
-    fn postgres(&self) -> Option<Postgres> {
+    /// Its Postgres, if it runs: to be broken and mended.
+    #[must_use]
+    pub fn postgres(&self) -> Option<Postgres> {
         Postgres::attach(&self.options.state_dir.join("postgres"), self.options.postgres_port)
     }
 
-    /// The cluster of each region, with the nodes that run.
-    fn clusters(&self) -> Vec<RedisCluster> {
+    /// The cluster of each region, with the nodes that run: to be broken and mended.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<RedisCluster> {
         let options = &self.options;
         let attach = |Region { name, base_port, .. }: Region| {
             RedisCluster::attach(&options.state_dir.join(name), options.topology, base_port)
