@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
+use larder_bench::chaos::{self, ChaosArgs};
 use larder_bench::commands::{self, Replay, Retail, Session};
 use larder_bench::report;
 use larder_bench::results::Results;
@@ -101,6 +102,9 @@ enum Command {
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
+    /// Whether write-behind loses nothing: processes and servers are killed under a load of writes,
+    /// and the clients' own records are compared with Postgres.
+    Chaos(ChaosArgs),
     /// Makes report.html anew from results.json.
     Report {
         /// A folder of results.
@@ -138,6 +142,7 @@ impl Command {
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
             Self::Verify(_) => "verify",
+            Self::Chaos(_) => "chaos",
             Self::Report { .. } => "report",
         }
     }
@@ -158,6 +163,9 @@ async fn main() -> ExitCode {
     }
     if let Command::Verify(args) = &command {
         return finish(verify(common, args).await);
+    }
+    if let Command::Chaos(args) = &command {
+        return finish(chaos(common, args).await);
     }
     let name = command.name();
     match plan(command) {
@@ -211,7 +219,9 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
-        Command::Report { .. } | Command::Verify(_) => bail!("this needs no plan"),
+        Command::Report { .. } | Command::Verify(_) | Command::Chaos(_) => {
+            bail!("this needs no plan")
+        }
     })
 }
 
@@ -294,6 +304,27 @@ async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
     } else {
         print!("{}", verify::text(&found));
         println!("\n{}", folder.join("verify.html").display());
+    }
+    Ok(found.holds)
+}
+
+/// Whether nothing is lost that must not be.
+async fn chaos(common: Common, args: &ChaosArgs) -> Result<bool> {
+    let bed = common.bed().await?;
+    // An interrupt ends the work, not the cleaning up.
+    let ended = tokio::select! {
+        ended = chaos::chaos(&bed, args, command_line()) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    bed.stop().await;
+    let found = ended?;
+    let folder = common.folder("chaos", found.started_at);
+    chaos::write(&found, &folder)?;
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print!("{}", chaos::text(&found));
+        println!("\n{}", folder.join("results.json").display());
     }
     Ok(found.holds)
 }
