@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use larder_bench::bed::Bed;
 use larder_bench::chaos::{self, Chaos, ChaosArgs};
-use larder_stack::testing::{self, TestPostgres, TestRedis};
-use larder_stack::{Stack, StackError, StackOptions, Topology};
+use larder_stack::{Stack, StackError, StackOptions, Topology, testing};
 use tempfile::TempDir;
 
 use crate::verify::api;
@@ -23,16 +22,13 @@ fn args(more: &[&str]) -> ChaosArgs {
     Line::try_parse_from(line).expect("the options are valid").args
 }
 
-/// Servers that others use, too: only processes can be killed.
-async fn shared(api: PathBuf) -> (Bed, TestPostgres, TestRedis) {
+/// On servers that others use, too: only processes can be killed.
+async fn run(test: &str, more: &[&str]) -> Option<Chaos> {
+    let api = api(test)?;
     let postgres = testing::postgres().await;
     let redis = testing::redis_cluster(Topology::ThreeByZero).await;
     let database = postgres.database().await;
-    (Bed::given(database.admin_url.clone(), &redis.nodes(), api), postgres, redis)
-}
-
-async fn run(test: &str, more: &[&str]) -> Option<Chaos> {
-    let (bed, _postgres, _redis) = shared(api(test)?).await;
+    let bed = Bed::given(database.admin_url.clone(), &redis.nodes(), api);
     let found = chaos::chaos(&bed, &args(more), test.to_owned()).await;
     bed.stop().await;
     Some(found.expect("it runs"))
