@@ -309,14 +309,18 @@ impl Common {
     }
 }
 
+/// An interrupt ends the work, not the cleaning up after it.
+async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        ended = work => ended,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
 /// Whether readers see what they must.
 async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
     let mut bed = common.bed().await?;
-    // An interrupt ends the work, not the cleaning up.
-    let ended = tokio::select! {
-        ended = verify::verify(&mut bed, args, command_line()) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let ended = interruptible(verify::verify(&mut bed, args, command_line())).await;
     bed.stop().await;
     let found = ended?;
     let folder = common.folder("verify", found.started_at);
@@ -333,11 +337,7 @@ async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
 /// Whether nothing is lost that must not be.
 async fn chaos(common: Common, args: &ChaosArgs) -> Result<bool> {
     let bed = common.bed().await?;
-    // An interrupt ends the work, not the cleaning up.
-    let ended = tokio::select! {
-        ended = chaos::chaos(&bed, args, command_line()) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let ended = interruptible(chaos::chaos(&bed, args, command_line())).await;
     bed.stop().await;
     let found = ended?;
     let folder = common.folder("chaos", found.started_at);
@@ -362,11 +362,7 @@ async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool>
             return Err(error);
         }
     };
-    // An interrupt ends the work, not the cleaning up.
-    let ended = tokio::select! {
-        ended = measure(&mut session, plans) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let ended = interruptible(measure(&mut session, plans)).await;
     session.bed.stop().await;
     ended?;
 
