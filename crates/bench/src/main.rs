@@ -320,7 +320,7 @@ async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// Whether readers see what they must.
 async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
     let mut bed = common.bed().await?;
-    let ended = interruptible(verify::verify(&mut bed, args, command_line())).await;
+    let ended = interruptible(Box::pin(verify::verify(&mut bed, args, command_line()))).await;
     bed.stop().await;
     let found = ended?;
     let folder = common.folder("verify", found.started_at);
@@ -337,7 +337,7 @@ async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
 /// Whether nothing is lost that must not be.
 async fn chaos(common: Common, args: &ChaosArgs) -> Result<bool> {
     let bed = common.bed().await?;
-    let ended = interruptible(chaos::chaos(&bed, args, command_line())).await;
+    let ended = interruptible(Box::pin(chaos::chaos(&bed, args, command_line()))).await;
     bed.stop().await;
     let found = ended?;
     let folder = common.folder("chaos", found.started_at);
@@ -362,7 +362,7 @@ async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool>
             return Err(error);
         }
     };
-    let ended = interruptible(measure(&mut session, plans)).await;
+    let ended = interruptible(Box::pin(measure(&mut session, plans))).await;
     session.bed.stop().await;
     ended?;
 

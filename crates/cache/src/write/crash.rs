@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How long after its beginning something is under way.
 const UNDER_WAY: Duration = Duration::from_millis(1);
 
-/// A place in the engine, or in a journal. It is for tests, and in no documentation.
+/// A place in the engine, or in a journal: for tests, which docs/chaos.md tells of.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
