@@ -86,6 +86,14 @@ impl ChaosArgs {
 /// When a server or a process does not start, or nothing is written any more after a fault.
 pub async fn chaos(bed: &Bed, args: &ChaosArgs, command: String) -> Result<Chaos> {
     let started_at = jiff::Timestamp::now();
+    for group in args.groups() {
+        // Somebody else's servers are refused before anything is broken.
+        match group {
+            Group::Redis => drop(bed.redis()?),
+            Group::Postgres => drop(bed.postgres()?),
+            Group::Kill | Group::Crash => {}
+        }
+    }
     let machine = machine(bed).await?;
     let mut fleet = Fleet::start(bed, args).await?;
     let mut faults = Vec::new();
