@@ -97,6 +97,11 @@ verify-all: deps ## The same under every strategy, over two regions, and with a 
 	$(VERIFY) --bulk $(ARGS) || failed=1; \
 	exit $$failed
 
+.PHONY: chaos
+chaos: deps ## What write-behind loses when processes and servers are killed: nothing (ARGS: larder-bench chaos --help)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench chaos $(ARGS)
+
 .PHONY: bench-micro
 bench-micro: ## Criterion micro-benchmarks
 	cargo bench -p larder-benches

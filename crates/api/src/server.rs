@@ -187,7 +187,9 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         found.expect("every view has settings").1.clone()
     };
     let repository = PostgresCatalogue::new(db);
-    let pending = writes::journaled(repository.journal(), config.write_behind.options()?, &meter)?;
+    let behind = config.write_behind.options()?;
+    let journal = repository.journal().crashing(behind.crash.clone());
+    let pending = writes::journaled(journal, behind, &meter)?;
     let catalogue = Catalogue::new(repository, shared, of)
         .map_err(|error| option("namespaces")(error.to_string()))?
         .sampling(config.verify.sample)
