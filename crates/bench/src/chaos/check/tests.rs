@@ -40,7 +40,7 @@ fn what_is_lost_is_still_missing_waves_later() {
     let waves = [whole_wave(), whole_wave(), whole_wave()].concat();
     assert_eq!(counted(&waves, 0), wrong(0, 0, 0));
     assert_eq!(counted(&waves, 64), wrong(0, 1, 0));
-    let mut open = waves.clone();
+    let mut open = waves;
     open.push(acknowledged(256));
     assert_eq!(counted(&open, 256), wrong(0, 0, 0));
     assert_eq!(counted(&open, 256 - 64), wrong(1, 0, 0));
