@@ -4,6 +4,7 @@ mod cache_aside;
 mod error;
 mod namespace;
 mod none;
+mod overlaid;
 mod pending;
 mod read_through;
 mod refresh_ahead;

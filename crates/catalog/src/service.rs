@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
+use crate::overlaid;
 use crate::pending::{self, PendingWrites, Taken};
 use crate::reply::Reply;
 use crate::shadow::Shadow;
@@ -50,6 +51,8 @@ struct Inner<R> {
     pages: Namespace<ProductPage>,
     summaries: Namespace<ProductSummary>,
     pending: OnceLock<Arc<dyn PendingWrites>>,
+    /// Another journal, which takes no writes, but may hold some.
+    left: OnceLock<Arc<dyn PendingWrites>>,
 }
 
 /// What a write that may have been journaled led to.
@@ -102,8 +105,8 @@ impl<R: ProductRepository> Catalogue<R> {
         });
         let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
         let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
-        let inner =
-            Arc::new(Inner { repository, shared, pages, summaries, pending: OnceLock::new() });
+        let (pending, left) = (OnceLock::new(), OnceLock::new());
+        let inner = Arc::new(Inner { repository, shared, pages, summaries, pending, left });
         Ok(Self { inner, shadow: None })
     }
 
@@ -165,6 +168,7 @@ impl<R: ProductRepository> Catalogue<R> {
     pub async fn page(&self, id: ProductId, call: &CallOptions) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.pages.read(id, call).await?;
+        let reply = overlaid::page(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductPage, id, began, &reply);
         Ok(reply)
     }
@@ -181,6 +185,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.summaries.read(id, call).await?;
+        let reply = overlaid::summary(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductSummary, id, began, &reply);
         Ok(reply)
     }
@@ -191,7 +196,12 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// When Postgres does not answer.
     pub async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, CatalogueError> {
-        Ok(self.inner.repository.list(request).await?)
+        let before = overlaid::before_listing(self.inner.overlay());
+        let mut listing = self.inner.repository.list(request).await?;
+        if let Some(listing) = &mut listing {
+            overlaid::listing(&before, listing);
+        }
+        Ok(listing)
     }
 
     /// Stores a new product.
@@ -221,6 +231,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let written = inner.repository.replace(id, &content, None).await?;
             inner.written_if(id, &written).await;
             Ok(written)
@@ -253,6 +264,7 @@ impl<R: ProductRepository> Catalogue<R> {
                     Taken::Synchronously => {}
                 }
             }
+            inner.settle(id).await?;
             let written = inner.repository.patch(id, &patch, None).await?;
             inner.written_if(id, &written).await;
             Ok(written.map(|written| Receipt { written, position: None }))
@@ -272,6 +284,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<ReviewId>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let written = inner.repository.add_review(id, &review).await?;
             inner.written_if(id, &written).await;
             Ok(written)
@@ -287,6 +300,7 @@ impl<R: ProductRepository> Catalogue<R> {
     pub async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let written = inner.repository.delete(id, None).await?;
             inner.written_if(id, &written).await;
             Ok(written)

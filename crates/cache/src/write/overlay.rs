@@ -103,13 +103,15 @@ impl<E: Clone> Overlay<E> {
         !self.is_empty() && self.known().keys.contains_key(key)
     }
 
-    /// What waits for `key`, in its order, whatever was read.
+    /// All that waits, by key and in its order, whatever was read.
     #[must_use]
-    pub fn waiting(&self, key: &str) -> Vec<E> {
+    pub fn all_waiting(&self) -> HashMap<String, Vec<E>> {
         let known = self.known();
-        let laid = known.keys.get(key).into_iter().flatten();
-        let waiting = laid.filter(|laid| !matches!(laid.fate, Fate::Applied(_)));
-        waiting.map(|laid| laid.entry.clone()).collect()
+        let of_key = |(key, laid): (&String, &Vec<Laid<E>>)| {
+            let waiting = laid.iter().filter(|laid| !matches!(laid.fate, Fate::Applied(_)));
+            (key.clone(), waiting.map(|laid| laid.entry.clone()).collect())
+        };
+        known.keys.iter().map(of_key).collect()
     }
 
     /// What of the writes of `key` is to be laid over the value of `cached` in `namespace` that was
