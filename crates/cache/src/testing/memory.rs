@@ -195,7 +195,9 @@ pub enum ShelfOperation {
 pub struct Refused;
 
 impl ShelfOperation {
-    const fn on(&self, number: i64) -> i64 {
+    /// What becomes of `number`.
+    #[must_use]
+    pub const fn on(&self, number: i64) -> i64 {
         match self {
             Self::Put(to) => *to,
             Self::Add(by) | Self::Poison(by) => number + *by,
