@@ -71,8 +71,7 @@ impl CatalogueSink {
         writes: &[Deferred<Pending>],
     ) -> Result<Settled, sqlx::Error> {
         let (taken, repeated) = take(transaction, writes).await?;
-        let outcome =
-            apply(&CatalogueApplier, APPLY, transaction, &taken, Purpose::Flush).await?;
+        let outcome = apply(&CatalogueApplier, APPLY, transaction, &taken, Purpose::Flush).await?;
         let Outcome { applied, changes, refused } = outcome;
         let made = if applied.is_empty() {
             HashMap::new()

@@ -41,9 +41,9 @@ impl ShelfSink {
         for (key, group) in groups {
             let operations: Vec<_> = group.iter().map(|write| write.entry.clone()).collect();
             // All that can be applied together, which is all before the poison.
-            let fitting = (0..=group.len()).rev().find(|most| {
-                *most == 0 || self.shelf.apply(key, &operations[..*most]).is_ok()
-            });
+            let fitting = (0..=group.len())
+                .rev()
+                .find(|most| *most == 0 || self.shelf.apply(key, &operations[..*most]).is_ok());
             let fitting = fitting.unwrap_or_default();
             if fitting > 0 {
                 settled.changes += 1;
@@ -87,10 +87,7 @@ impl Sink for ShelfSink {
         Ok(operation.clone())
     }
 
-    async fn settle(
-        &self,
-        writes: &[Deferred<ShelfOperation>],
-    ) -> Result<Settled, JournalError> {
+    async fn settle(&self, writes: &[Deferred<ShelfOperation>]) -> Result<Settled, JournalError> {
         let settled = self.settle_at_once(writes);
         if self.silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;

@@ -152,10 +152,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Applies what waits for `key`, before a write that does not wait; what cannot be applied
     /// becomes a dead letter at once. Nothing is to be done where such a write looks into the
     /// journal itself, in its own transaction.
-    fn settle(
-        &self,
-        key: &str,
-    ) -> impl Future<Output = Result<Flushed, JournalError>> + Send {
+    fn settle(&self, key: &str) -> impl Future<Output = Result<Flushed, JournalError>> + Send {
         let _ = key;
         async { Ok(Flushed::default()) }
     }

@@ -118,13 +118,7 @@ impl<E: Clone> Overlay<E> {
     /// read, before this is called, at `version`; in the order of the writes.
     ///
     /// Where the database has to be asked, and does not answer, it is taken not to have them.
-    pub async fn over(
-        &self,
-        key: &str,
-        namespace: &str,
-        cached: &str,
-        version: Version,
-    ) -> Vec<E> {
+    pub async fn over(&self, key: &str, namespace: &str, cached: &str, version: Version) -> Vec<E> {
         let view = (namespace.to_owned(), cached.to_owned());
         let unknown: Vec<u64> = {
             let known = self.known();

@@ -123,9 +123,9 @@ impl<S: Sink> VolatileJournal<S> {
                 None => {}
             }
         }
-        let named = made.iter().map(|((namespace, key), version)| {
-            (namespace.clone(), key.clone(), *version)
-        });
+        let named = made
+            .iter()
+            .map(|((namespace, key), version)| (namespace.clone(), key.clone(), *version));
         flushed.changes = named.collect();
         flushed
     }

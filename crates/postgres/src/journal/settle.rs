@@ -167,7 +167,9 @@ impl<A: Applier> Settling<'_, '_, A> {
             }
         }
         // One of its later ones may have been refused before. It waits behind this one now.
-        self.outcome.refused.retain(|(position, _)| key.entries.iter().all(|e| e.position != *position));
+        self.outcome
+            .refused
+            .retain(|(position, _)| key.entries.iter().all(|e| e.position != *position));
         self.outcome.refused.push((key.entries[from].position, error));
         Ok(())
     }

@@ -13,8 +13,12 @@ use larder_stack::testing::skip_without_servers;
 use crate::journal::{OPTIONS, SKU, Shop, append as append_durably, order, price, shop};
 use crate::support::{Fixture, euros, filled, id, of, product, stock};
 
-const LOCK: Statement =
-    Statement { namespace: "", purpose: Purpose::Admin, operation: "SELECT", collection: "products" };
+const LOCK: Statement = Statement {
+    namespace: "",
+    purpose: Purpose::Admin,
+    operation: "SELECT",
+    collection: "products",
+};
 
 type Volatile = VolatileJournal<CatalogueSink>;
 
@@ -46,7 +50,8 @@ impl Stocks {
             lamp.content.variants.push(NewVariant { sku, name, stock: stock(0) });
             ids.push(fixture.catalogue.create(&lamp).await.expect("creates").value.get());
         }
-        let rule = "ALTER TABLE variants ADD CONSTRAINT poisoned CHECK (name <> 'poisonous' OR stock = 0)";
+        let rule =
+            "ALTER TABLE variants ADD CONSTRAINT poisoned CHECK (name <> 'poisonous' OR stock = 0)";
         fixture.database.execute(rule).await;
         Self { journal: VolatileJournal::new(fixture.catalogue.sink()), fixture, ids }
     }
