@@ -1,5 +1,6 @@
 //! `write-behind` in the mode `volatile`: what its answers say, what readers see, and what a crash costs.
 
+use std::future::ready;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -196,7 +197,7 @@ async fn many_writes_cost_few_statements_and_none_is_lost_or_done_twice_when_pos
     let sell = async |times: usize| {
         let orders = (0..times).map(|_| patch(&service, 3, order()));
         let answers = stream::iter(orders).buffer_unordered(256);
-        let taken = answers.filter(async |answer| answer.status == StatusCode::ACCEPTED);
+        let taken = answers.filter(|answer| ready(answer.status == StatusCode::ACCEPTED));
         taken.count().await
     };
     let drained = async || {
