@@ -18,7 +18,7 @@ use crate::statement::Purpose;
 
 pub use self::applier::{Applier, Coalesced, Entry, Refused, Taken};
 use self::settle::statement;
-pub use self::settle::{settle, taken};
+pub use self::settle::{Outcome, apply, settle, taken};
 
 /// How often an append is tried that Postgres undoes for the sake of another transaction.
 const TRIES: u32 = 3;
