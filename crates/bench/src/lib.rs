@@ -2,10 +2,13 @@
 
 pub mod bed;
 pub mod commands;
+pub mod floor;
 pub mod load;
 pub mod measure;
 pub mod report;
 pub mod results;
 pub mod scenario;
+pub mod simulate;
 pub mod trace;
 pub mod verify;
+pub mod workload;
