@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod advise;
 pub mod bed;
 pub mod commands;
 pub mod floor;

@@ -203,6 +203,7 @@ impl Fenwick {
             before += self.sums[node];
             node -= node & node.wrapping_neg();
         }
-        usize::try_from(self.all - before).expect("as many slots are taken before as in all at most")
+        usize::try_from(self.all - before)
+            .expect("as many slots are taken before as in all at most")
     }
 }

@@ -72,11 +72,7 @@ struct Entry {
 
 impl Demand {
     /// The demand of `accesses` under `behaviour`; `cost_ms` says what a load of a key takes.
-    pub fn of(
-        accesses: &[Access],
-        behaviour: Behaviour,
-        cost_ms: impl Fn(u32) -> f64,
-    ) -> Self {
+    pub fn of(accesses: &[Access], behaviour: Behaviour, cost_ms: impl Fn(u32) -> f64) -> Self {
         let mut demand = Self::default();
         let mut entries: Vec<Option<Entry>> = Vec::new();
         let mut random = ChaCha8Rng::seed_from_u64(behaviour.refresh.map_or(0, |r| r.seed));

@@ -124,13 +124,8 @@ fn a_tier_that_holds_everything_loads_what_must_be_loaded() {
     }
     for ttl in [None, Some(Duration::from_secs(1)), Some(Duration::from_secs(5))] {
         let needed = floor(accesses.iter().copied(), ttl).loads();
-        let plan = L1Plan {
-            eviction: Eviction::S3Fifo,
-            capacity: 1 << 30,
-            ttl,
-            processes: 1,
-            seed: 7,
-        };
+        let plan =
+            L1Plan { eviction: Eviction::S3Fifo, capacity: 1 << 30, ttl, processes: 1, seed: 7 };
         let answers = plan.answers(&accesses, &Sizes::equal(100), None);
         assert_eq!(answers.misses(), needed);
         let through = Behaviour::caching(OnWrite::Invalidate, ttl);
@@ -205,27 +200,25 @@ fn a_sample_knows_its_error() {
     // Intervals of 95 %: one in twenty may miss; a few more hardly ever do.
     assert!(outside <= tried / 6, "{outside} of {tried}");
     assert!(worst < 0.02, "{worst}");
-    let (whole, sampled) = (exact.smallest(0.6), LruCurve::of(&accesses, Some(Sample { rate: 0.2, seed: 1 })).smallest(0.6));
+    let (whole, sampled) = (
+        exact.smallest(0.6),
+        LruCurve::of(&accesses, Some(Sample { rate: 0.2, seed: 1 })).smallest(0.6),
+    );
     let (whole, sampled) = (whole.expect("reached"), sampled.expect("reached"));
     assert!(whole.abs_diff(sampled) < whole / 5, "{whole} {sampled}");
 }
 
 #[test]
 fn a_sampled_tier_answers_like_the_whole_one() {
-    let accesses = zipf(40_000, 0.9, 400_000);
+    let accesses = zipf(10_000, 0.9, 60_000);
     let sizes = Sizes::equal(1_000);
     for eviction in Eviction::ALL {
-        let plan = L1Plan {
-            eviction,
-            capacity: 4_000 * sizes.entry(0),
-            ttl: None,
-            processes: 1,
-            seed: 7,
-        };
-        let sample = Sample::of_at_most(accesses.len(), 100_000, 3);
+        let plan =
+            L1Plan { eviction, capacity: 1_000 * sizes.entry(0), ttl: None, processes: 1, seed: 7 };
+        let sample = Sample::of_at_most(accesses.len(), 30_000, 3);
         let whole = plan.answers(&accesses, &sizes, None).hit_ratio();
         let part = LruCurve::of(&accesses, sample);
-        let error = part.hit_ratio(4_000).error;
+        let error = part.hit_ratio(1_000).error;
         let sampled = plan.answers(&accesses, &sizes, sample).hit_ratio();
         assert!((sampled - whole).abs() < error + 0.01, "{eviction}: {sampled} {whole} {error}");
     }

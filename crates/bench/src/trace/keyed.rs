@@ -35,16 +35,17 @@ pub(super) fn read(text: &mut dyn BufRead, builder: &mut Builder) -> Result<()> 
                 }
             }
             Err(error) if error.is_io_error() => return Err(error.into()),
-            Err(error) => builder.broken(error.position().map_or(0, csv::Position::line), "not UTF-8"),
+            Err(error) => {
+                builder.broken(error.position().map_or(0, csv::Position::line), "not UTF-8")
+            }
         }
     }
 }
 
 impl Columns {
     fn of(headers: &StringRecord) -> Result<Self> {
-        let column = |name: &str| {
-            headers.iter().position(|header| header.trim().eq_ignore_ascii_case(name))
-        };
+        let column =
+            |name: &str| headers.iter().position(|header| header.trim().eq_ignore_ascii_case(name));
         let key = match column("key") {
             Some(key) => key,
             None if headers.len() == 1 => 0,
@@ -82,7 +83,9 @@ fn op(text: &str) -> Result<Op, String> {
         "read" | "get" | "gets" | "r" => Ok(Op::Read),
         "write" | "set" | "put" | "update" | "insert" | "add" | "replace" | "cas" | "patch"
         | "delete" | "w" => Ok(Op::Write),
-        _ => Err(format!("op {text:?} is neither a read (read, get) nor a write (write, set, delete)")),
+        _ => Err(format!(
+            "op {text:?} is neither a read (read, get) nor a write (write, set, delete)"
+        )),
     }
 }
 

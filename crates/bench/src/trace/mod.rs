@@ -88,9 +88,12 @@ impl Trace {
         Self { requests, distinct: u32::try_from(numbers.len()).expect("fewer than 2^32 keys") }
     }
 
-    /// The first `count` requests.
+    /// The first `count` requests; 0: all.
     #[must_use]
     pub fn limited(mut self, count: usize) -> Self {
+        if count == 0 {
+            return self;
+        }
         self.requests.truncate(count);
         Self::number(self.requests)
     }

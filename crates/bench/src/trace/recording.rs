@@ -116,6 +116,28 @@ impl Recording {
         (self.timed, self.began_us) = (true, 0);
     }
 
+    /// Leaves out all keys that do not begin with `prefix`.
+    pub fn keep_only(&mut self, prefix: &str) {
+        let kept: Vec<bool> = self.keys.iter().map(|key| key.starts_with(prefix)).collect();
+        let mut next = 0;
+        let numbers: Vec<u32> = kept
+            .iter()
+            .map(|kept| {
+                let number = next;
+                next += u32::from(*kept);
+                number
+            })
+            .collect();
+        self.accesses.retain_mut(|access| {
+            let place = access.key as usize;
+            access.key = numbers[place];
+            kept[place]
+        });
+        retain(&mut self.keys, &kept);
+        retain(&mut self.bytes, &kept);
+        retain(&mut self.cost_ms, &kept);
+    }
+
     /// Puts the writes of `other` between the steps, by their times. Keys that were never read
     /// are kept: they cost writes, too.
     pub fn merge_writes(&mut self, other: &Self) {
@@ -261,7 +283,9 @@ impl Builder {
         }
         if recording.accesses.is_empty() {
             let what = file.display();
-            return Err(BadData::new(format!("{what} has no requests: is it the right file?")).into());
+            return Err(
+                BadData::new(format!("{what} has no requests: is it the right file?")).into()
+            );
         }
         let keys = recording.keys.len();
         if !recording.bytes.is_empty() {
@@ -274,6 +298,12 @@ impl Builder {
         }
         Ok(recording)
     }
+}
+
+/// Keeps the elements of `all` that `kept` says; where there are none at all, nothing is to do.
+fn retain<T>(all: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    all.retain(|_| kept.next().copied().unwrap_or(false));
 }
 
 fn number_of(keys: usize) -> u32 {

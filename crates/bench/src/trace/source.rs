@@ -63,7 +63,9 @@ pub(super) fn blame(error: anyhow::Error, file: &Path) -> anyhow::Error {
     use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     match kind {
-        Some(NotFound | PermissionDenied | IsADirectory) => error.context(file.display().to_string()),
+        Some(NotFound | PermissionDenied | IsADirectory) => {
+            error.context(file.display().to_string())
+        }
         _ => BadData::new(format!("{}: {error:#}", file.display())).into(),
     }
 }

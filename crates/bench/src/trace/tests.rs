@@ -86,7 +86,8 @@ fn an_access_log_tells_times_sizes_and_writes() {
 
 #[test]
 fn csv_tells_what_its_columns_are_named_for() {
-    let text = "op,key,time,bytes,cost\nGET,x,10,7,1.5\nset,x,10.5,,\nread,y,11,,2\nget,x,12,9,2.5\n";
+    let text =
+        "op,key,time,bytes,cost\nGET,x,10,7,1.5\nset,x,10.5,,\nread,y,11,,2\nget,x,12,9,2.5\n";
     let log = Recording::read(file(text).path(), Format::Csv, 0.0).expect("reads");
     let expected = [
         step(0, 0, Op::Read),
@@ -144,14 +145,15 @@ fn a_few_broken_lines_are_left_out_and_many_are_an_error() {
     for part in ["1 of 100", "line 41: there is no request in quotes"] {
         assert!(warning.contains(part), "{warning}");
     }
-    assert_eq!(read(0.0).map(|_| ()).expect_err("one is too many").downcast_ref::<BadData>(), Some(
-        &BadData::new(format!(
+    assert_eq!(
+        read(0.0).map(|_| ()).expect_err("one is too many").downcast_ref::<BadData>(),
+        Some(&BadData::new(format!(
             "{}: 1 of 100 lines (1.0 %) cannot be read as an access log: line 41: there is no \
              request in quotes; choose another --format, mend them, or let more of them be left \
              out with --max-broken",
             log.path().display()
-        ))
-    ));
+        )))
+    );
     // What is not there is no bad data.
     let missing = Recording::read(Path::new("no-such.log"), Format::Combined, 1.0);
     let missing = missing.map(|_| ()).expect_err("it is not there");

@@ -95,7 +95,8 @@ fn a_storm_has_one_hot_product_after_the_other() {
 #[test]
 fn ycsb_is_mixed_as_it_is_defined() {
     let mixed = |letter: Ycsb| {
-        let operations = draw(&format!("kind = \"ycsb\"\nworkload = \"{letter:?}\""), 1_000, 20_000);
+        let operations =
+            draw(&format!("kind = \"ycsb\"\nworkload = \"{letter:?}\""), 1_000, 20_000);
         let of = |kind: fn(&Operation) -> bool| (part(&operations, kind) * 100.0).round() as u32;
         let read = of(|o| matches!(o, Operation::Read(_)));
         let update = of(|o| matches!(o, Operation::Update(_)));
