@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use larder::Eviction;
+use larder::{Eviction, L1Options};
 
 use super::outcome::{
     Advice, HotKey, L1, L1Row, LruPoint, Smallest, StrategyRow, TierRow, Traffic,
@@ -16,8 +16,6 @@ use crate::trace::Op;
 
 /// Sizes of L1 where none are asked for, as parts of what all keys take.
 const PARTS: [f64; 8] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
-/// The service takes no smaller L1.
-const SMALLEST: u64 = 65_536;
 /// Points of LRU's curve.
 const POINTS: u32 = 64;
 /// Hot keys that are named.
@@ -174,7 +172,7 @@ fn l1(input: &Input, args: &AdviseArgs, traffic: &Traffic, target: f64) -> L1 {
         sizes.extend(PARTS.map(|part| (traffic.all_keys_bytes as f64 * part).ceil() as u64));
     }
     for size in &mut sizes {
-        *size = SMALLEST.max(*size);
+        *size = (L1Options::SMALLEST as u64).max(*size);
     }
     sizes.sort_unstable();
     sizes.dedup();
