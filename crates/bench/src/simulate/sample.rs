@@ -99,6 +99,12 @@ impl LruCurve {
         if self.parts.is_empty() {
             return Estimate { value, error: 0.0 };
         }
+        // Less than an entry in each part: all that is known is that no more is answered than by
+        // one entry in each.
+        let finest = (PARTS as f64 / self.whole.rate).ceil();
+        if (entries as f64) < finest {
+            return Estimate { value, error: self.whole.hit_ratio(finest as usize) };
+        }
         let each: Vec<f64> = self.parts.iter().map(|part| part.hit_ratio(entries)).collect();
         let count = each.len() as f64;
         let mean = each.iter().sum::<f64>() / count;
@@ -120,7 +126,8 @@ impl Part {
             return self.distances.hit_ratio(entries);
         }
         let scaled = (entries as f64 * self.rate).round() as usize;
-        (self.correction() + self.distances.hits(scaled) as f64) / self.expected()
+        let hits = self.correction() + self.distances.hits(scaled) as f64;
+        (hits / self.expected()).clamp(0.0, 1.0)
     }
 
     fn smallest(&self, target: f64) -> Option<usize> {

@@ -60,7 +60,7 @@ pub struct Demand {
     pub stale_answers: u64,
     /// Milliseconds that all loads take together, where costs are known.
     pub load_ms: f64,
-    /// The most queries of all kinds in 10 seconds.
+    /// The most queries of all kinds in 10 seconds; all of them where times are unknown.
     pub busiest_10_s: u64,
 }
 

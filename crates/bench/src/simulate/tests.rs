@@ -197,6 +197,10 @@ fn a_sample_knows_its_error() {
             tried += 1;
         }
     }
+    // Ten entries are less than one in each part of a sample.
+    let coarse = LruCurve::of(&accesses, Some(Sample { rate: 0.02, seed: 1 })).hit_ratio(10);
+    let truth = exact.hit_ratio(10).value;
+    assert!(truth > 0.0 && (coarse.value - truth).abs() < coarse.error, "{coarse:?} {truth}");
     // Intervals of 95 %: one in twenty may miss; a few more hardly ever do.
     assert!(outside <= tried / 6, "{outside} of {tried}");
     assert!(worst < 0.02, "{worst}");

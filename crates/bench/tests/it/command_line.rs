@@ -24,14 +24,14 @@ fn what_cannot_be_read_is_named() {
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
-        (&["advise", keys, "--ttl", "soon"], 2, "500ms"),
+        (&["advise", keys, "--ttl", "soon"], 64, "500ms"),
         (&["replay", "--trace", log, "--format", "combined"], 65, "choose another --format"),
         (&["predict", "--trace", log, "--format", "cache2k"], 65, "bytes are left"),
         (&["predict", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["run", "no-such.toml"], 64, "no-such.toml"),
         (&["run", scenario], 64, "products"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
-        (&["replay", "--trace", scenario, "--format", "tape"], 2, "cache2k"),
+        (&["replay", "--trace", scenario, "--format", "tape"], 64, "cache2k"),
         (&["report", "no-such-folder"], 70, "no-such-folder"),
     ];
     for (arguments, code, named) in cases {
