@@ -1,8 +1,8 @@
 //! `larder-bench advise`: what caching would do for the traffic of a log.
 //!
 //! Nothing is started and nothing is asked: the log is simulated. [`Traffic`](outcome::Traffic) is
-//! what is in it; [`analysis`] finds what each strategy and each size of L1 would have done with
-//! it; [`recommend`] chooses; the page and the text tell.
+//! what is in it; `analysis` finds what each strategy and each size of L1 would have done with
+//! it; `recommend` chooses; the page and the text tell.
 
 mod analysis;
 mod args;

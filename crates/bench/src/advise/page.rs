@@ -33,6 +33,9 @@ pub(super) fn page(advice: &Advice) -> Markup {
 fn summary(advice: &Advice) -> Markup {
     let traffic = &advice.traffic;
     let chosen = &advice.recommendation;
+    // The first rows are those without a cache, and with one that keeps all for ever.
+    let [before, after] = [0, 1].map(|row| advice.strategies.get(row).and_then(rates));
+    let rates = before.zip(after);
     html! {
         ul.summary {
             li { strong { (traffic.reads) } " reads of " (traffic.keys) " keys, and "
@@ -45,6 +48,10 @@ fn summary(advice: &Advice) -> Markup {
                  strong { (advice.floor.loads()) } " loads remain, " (advice.floor.compulsory)
                  " of keys read for the first time and " (advice.floor.after_writes)
                  " after writes." }
+            @if let Some((before, after)) = &rates {
+                li { "Postgres gets " (before) " without a cache, and " strong { (after) }
+                     " with one." }
+            }
             li { "Recommended: " strong { code { (chosen.strategy) } " in " code { (chosen.tiers) } }
                  @if chosen.l1_capacity_bytes > 0 {
                      ", with an L1 of " (megabytes(chosen.l1_capacity_bytes)) " (" (chosen.l1_eviction) ")"
@@ -55,6 +62,15 @@ fn summary(advice: &Advice) -> Markup {
             }
         }
     }
+}
+
+/// Queries a second, on average and in the busiest ten, where times are known.
+fn rates(row: &StrategyRow) -> Option<String> {
+    let (mean, busiest) = row.queries_per_s.zip(row.busiest_per_s)?;
+    let connections = row
+        .busy_connections
+        .map_or(String::new(), |busy| format!(", {busy:.2} connections busy with loads"));
+    Some(format!("{mean:.1} queries a second ({busiest:.1} in the busiest 10 s{connections})"))
 }
 
 fn recommendation(advice: &Advice) -> Markup {

@@ -25,18 +25,19 @@ pub fn text(advice: &Advice) -> String {
     );
     let _ = writeln!(
         out,
-        "\n{:<42} {:>10} {:>12} {:>8} {:>8}",
-        "strategy", "ttl", "queries", "saved", "stale"
+        "\n{:<42} {:>10} {:>12} {:>8} {:>8} {:>10}",
+        "strategy", "ttl", "queries", "saved", "stale", "queries/s"
     );
     for row in &advice.strategies {
         let ttl = row.ttl_ms.map_or(String::new(), |ttl| format!("{} s", ttl as f64 / 1e3));
         let _ = writeln!(
             out,
-            "{:<42} {ttl:>10} {:>12} {:>8} {:>8}",
+            "{:<42} {ttl:>10} {:>12} {:>8} {:>8} {:>10}",
             row.strategy,
             row.queries,
             percent(row.saved),
-            row.demand.stale_answers
+            row.demand.stale_answers,
+            row.queries_per_s.map_or(String::new(), |rate| format!("{rate:.1}"))
         );
     }
     let mut sizes: Vec<u64> = advice.l1.rows.iter().map(|row| row.capacity_bytes).collect();
