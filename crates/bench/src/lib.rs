@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod bed;
+pub mod chaos;
 pub mod commands;
 pub mod floor;
 pub mod load;

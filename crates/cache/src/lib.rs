@@ -36,8 +36,8 @@ pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
 pub use tier::{L1Model, L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
-    Applied, CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Mode, Tell, UnknownWhenFull, VolatileJournal, WhenFull, Write,
-    WriteBehind, WriteBehindOptions, WriteBehindOptionsError, WriteBehindStatus, WriteError,
-    WriteState,
+    Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,
+    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, StillRefused, Tell, UnknownMode,
+    UnknownWhenFull, VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions,
+    WriteBehindOptionsError, WriteBehindStatus, WriteError, WriteState,
 };

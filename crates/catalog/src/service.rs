@@ -14,8 +14,10 @@ use larder::{CallOptions, Coherence, L2, Metrics, OptionError};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::condition::Condition;
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
+use crate::overlaid;
 use crate::pending::{self, PendingWrites, Taken};
 use crate::reply::Reply;
 use crate::shadow::Shadow;
@@ -50,6 +52,8 @@ struct Inner<R> {
     pages: Namespace<ProductPage>,
     summaries: Namespace<ProductSummary>,
     pending: OnceLock<Arc<dyn PendingWrites>>,
+    /// Another journal, which takes no writes, but may hold some.
+    left: OnceLock<Arc<dyn PendingWrites>>,
 }
 
 /// What a write that may have been journaled led to.
@@ -102,8 +106,8 @@ impl<R: ProductRepository> Catalogue<R> {
         });
         let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
         let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
-        let inner =
-            Arc::new(Inner { repository, shared, pages, summaries, pending: OnceLock::new() });
+        let (pending, left) = (OnceLock::new(), OnceLock::new());
+        let inner = Arc::new(Inner { repository, shared, pages, summaries, pending, left });
         Ok(Self { inner, shadow: None })
     }
 
@@ -151,9 +155,11 @@ impl<R: ProductRepository> Catalogue<R> {
     pub fn switch(&self, view: View, settings: NamespaceSettings) -> Result<(), OptionError> {
         let inner = &self.inner;
         match view {
-            View::ProductPage => inner.pages.switch(&inner.shared, settings),
-            View::ProductSummary => inner.summaries.switch(&inner.shared, settings),
+            View::ProductPage => inner.pages.switch(&inner.shared, settings)?,
+            View::ProductSummary => inner.summaries.switch(&inner.shared, settings)?,
         }
+        inner.watch();
+        Ok(())
     }
 
     /// The full page; without a body if there is no such product. Not older than
@@ -165,6 +171,7 @@ impl<R: ProductRepository> Catalogue<R> {
     pub async fn page(&self, id: ProductId, call: &CallOptions) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.pages.read(id, call).await?;
+        let reply = overlaid::page(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductPage, id, began, &reply);
         Ok(reply)
     }
@@ -181,6 +188,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.summaries.read(id, call).await?;
+        let reply = overlaid::summary(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductSummary, id, began, &reply);
         Ok(reply)
     }
@@ -191,7 +199,12 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// When Postgres does not answer.
     pub async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, CatalogueError> {
-        Ok(self.inner.repository.list(request).await?)
+        let before = overlaid::before_listing(self.inner.overlay());
+        let mut listing = self.inner.repository.list(request).await?;
+        if let Some(listing) = &mut listing {
+            overlaid::listing(&before, listing);
+        }
+        Ok(listing)
     }
 
     /// Stores a new product.
@@ -213,15 +226,18 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses.
+    /// When Postgres does not answer or refuses, or the condition does not hold.
     pub async fn replace(
         &self,
         id: ProductId,
         content: ProductReplacement,
+        condition: Condition,
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            let written = inner.repository.replace(id, &content, None).await?;
+            inner.settle(id).await?;
+            let replace = |expected| inner.repository.replace(id, &content, expected);
+            let written = condition.hold(replace).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -229,19 +245,22 @@ impl<R: ProductRepository> Catalogue<R> {
     }
 
     /// Changes price or stock; `None` if there is no such product. Under `write-behind` (of the
-    /// page or the summary) it is the journal that holds it afterwards, where it can.
+    /// page or the summary) and without a condition it is the journal that holds it afterwards,
+    /// where it can.
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses, or the journal is full.
+    /// When Postgres does not answer or refuses, the journal is full, or the condition does not
+    /// hold.
     pub async fn patch(
         &self,
         id: ProductId,
         patch: ProductPatch,
+        condition: Condition,
     ) -> Result<Option<Receipt>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            if inner.pages.is_behind() || inner.summaries.is_behind() {
+            if inner.is_behind() && condition == Condition::None {
                 let pending = inner.pending.get().map(|pending| &**pending);
                 match write_behind::journal(pending, id, &patch).await? {
                     Taken::Journaled(journaled) => {
@@ -253,7 +272,9 @@ impl<R: ProductRepository> Catalogue<R> {
                     Taken::Synchronously => {}
                 }
             }
-            let written = inner.repository.patch(id, &patch, None).await?;
+            inner.settle(id).await?;
+            let patched = |expected| inner.repository.patch(id, &patch, expected);
+            let written = condition.hold(patched).await?;
             inner.written_if(id, &written).await;
             Ok(written.map(|written| Receipt { written, position: None }))
         })
@@ -272,6 +293,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<ReviewId>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let written = inner.repository.add_review(id, &review).await?;
             inner.written_if(id, &written).await;
             Ok(written)
@@ -283,11 +305,17 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses.
-    pub async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, CatalogueError> {
+    /// When Postgres does not answer or refuses, or the condition does not hold.
+    pub async fn delete(
+        &self,
+        id: ProductId,
+        condition: Condition,
+    ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            let written = inner.repository.delete(id, None).await?;
+            inner.settle(id).await?;
+            let delete = |expected| inner.repository.delete(id, expected);
+            let written = condition.hold(delete).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -304,6 +332,18 @@ impl<R: ProductRepository> Catalogue<R> {
 }
 
 impl<R> Inner<R> {
+    /// Whether writes may wait.
+    fn is_behind(&self) -> bool {
+        self.pages.is_behind() || self.summaries.is_behind()
+    }
+
+    /// Looks after the journal as long as writes may wait.
+    fn watch(&self) {
+        for journal in [&self.pending, &self.left].into_iter().filter_map(OnceLock::get) {
+            journal.watch(self.is_behind());
+        }
+    }
+
     /// Tells every namespace of changes that no write of this moment made.
     async fn invalidate(&self, changes: &[Change]) {
         let tell = async |change: &Change| match change.view {

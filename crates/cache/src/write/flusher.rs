@@ -1,7 +1,8 @@
 //! The flusher: applies what is in the journal, by size or age, whichever comes first.
 //!
 //! Every process runs one, and each takes what nobody else is flushing: when a process dies, the
-//! others apply what it has acknowledged.
+//! others apply what it has acknowledged. A process that neither writes behind nor knows of anything
+//! that waits asks the journal nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +24,22 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Flushes until `inner` is closed. A flush under way is not cancelled.
 pub(super) async fn run<J: Journal>(inner: Arc<Inner<J>>, tell: Tell) {
     let (enough, after) = (inner.options.flush.entries, inner.options.flush_after);
-    let mut look_at = Instant::now();
+    let mut watch = inner.watch.subscribe();
+    let mut look_at = Instant::now() + LOOK_EVERY;
     loop {
-        let due = inner.level.due(enough, after);
-        let until = due.map_or(look_at, |due| due.min(look_at));
+        let is_looking = *watch.borrow_and_update() || inner.level.show().depth > 0;
+        let looks = is_looking.then_some(look_at);
+        let next = [looks, inner.level.due(enough, after)].into_iter().flatten().min();
         tokio::select! {
             () = closed(&inner) => return,
             () = inner.level.sooner() => {}
-            () = sleep_until(until) => {}
+            // The sender is in `inner`.
+            _changed = watch.changed() => {}
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
         }
         let now = Instant::now();
         let mut is_due = inner.level.due(enough, after).is_some_and(|due| due <= now);
-        if now >= look_at {
+        if looks.is_some_and(|at| at <= now) {
             let Some(found) = persist(&inner, || look(&inner)).await else { return };
             is_due |= found;
             look_at = Instant::now() + LOOK_EVERY;
@@ -58,7 +63,7 @@ async fn closed<J>(inner: &Inner<J>) {
 }
 
 /// Whether something has waited for long enough.
-async fn look<J: Journal>(inner: &Inner<J>) -> Result<bool, JournalError> {
+pub(super) async fn look<J: Journal>(inner: &Inner<J>) -> Result<bool, JournalError> {
     let mark = inner.level.mark();
     let state = inner.journal.state().await?;
     inner.level.looked(&state, mark);
@@ -71,16 +76,22 @@ pub(super) async fn flush<J: Journal>(inner: &Inner<J>, tell: &Tell) -> Result<b
     inner.options.crash.pass(CrashPoint::BeforeFlush);
     let flushed = inner.journal.flush(options).await?;
     inner.options.crash.pass(CrashPoint::AfterFlush);
+    let done = flushed.entries + flushed.failed + flushed.dead;
+    note(inner, flushed, tell).await;
+    Ok(done >= options.entries as u64)
+}
+
+/// Counts what was flushed, and tells what it has changed.
+pub(super) async fn note<J: Journal>(inner: &Inner<J>, flushed: Flushed, tell: &Tell) {
     inner.level.flushed(&flushed);
     inner.counters.flush(J::MODE, &flushed);
-    let Flushed { entries, failed, dead, changes, .. } = flushed;
+    let Flushed { dead, changes, .. } = flushed;
     if dead > 0 {
         tracing::error!(dead, mode = %J::MODE, "writes could not be applied: see the dead letters");
     }
     if !changes.is_empty() {
         tell(changes).await;
     }
-    Ok(entries + failed + dead >= options.entries as u64)
 }
 
 /// Tries until there is an answer; `None`: `inner` was closed meanwhile. A failure is logged when

@@ -77,6 +77,17 @@ pub struct Flushed {
     pub changes: Vec<(String, String, Version)>,
 }
 
+impl Flushed {
+    /// Both together.
+    pub(super) fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.applied += other.applied;
+        self.failed += other.failed;
+        self.dead += other.dead;
+        self.changes.extend(other.changes);
+    }
+}
+
 /// What a journal holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalState {
@@ -110,6 +121,12 @@ pub struct DeadLetter {
 #[error("the journal: {0}")]
 pub struct JournalError(#[from] pub Box<dyn Error + Send + Sync>);
 
+/// Why a dead letter was not put back, as the cause of a [`JournalError`]: what refuses a new write
+/// refuses it, too. It stays a dead letter.
+#[derive(Debug, Error)]
+#[error("the write is refused: {0}")]
+pub struct StillRefused(pub String);
+
 /// A journal, and whoever applies what is in it.
 ///
 /// The implementor guarantees that an entry is applied and taken off in one transaction, so that it
@@ -138,6 +155,14 @@ pub trait Journal: Send + Sync + 'static {
         options: &FlushOptions,
     ) -> impl Future<Output = Result<Flushed, JournalError>> + Send;
 
+    /// Applies what waits for `key`, before a write that does not wait; what cannot be applied
+    /// becomes a dead letter at once. Nothing is to be done where such a write looks into the
+    /// journal itself, in its own transaction.
+    fn settle(&self, key: &str) -> impl Future<Output = Result<Flushed, JournalError>> + Send {
+        let _ = key;
+        async { Ok(Flushed::default()) }
+    }
+
     /// What it holds.
     fn state(&self) -> impl Future<Output = Result<JournalState, JournalError>> + Send;
 
@@ -153,7 +178,8 @@ pub trait Journal: Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, JournalError>> + Send;
 
-    /// Puts a dead letter back at the journal's end; `None`: there is no such one.
+    /// Puts a dead letter back at the journal's end; `None`: there is no such one. An error of
+    /// [`StillRefused`] where it would be refused as a new write.
     fn replay(
         &self,
         position: u64,

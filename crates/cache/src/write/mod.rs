@@ -7,8 +7,10 @@ mod flusher;
 mod journal;
 mod level;
 mod options;
+mod overlay;
 pub(crate) mod queue;
 mod shared;
+mod sink;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -17,11 +19,13 @@ mod volatile;
 pub use self::crash::{CrashAt, CrashPoint};
 pub use self::engine::{Tell, WriteBehind, WriteError};
 pub use self::journal::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
-    WriteState,
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled,
+    StillRefused, Write, WriteState,
 };
 pub use self::options::{
-    Mode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
+    Mode, UnknownMode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
 };
+pub use self::overlay::Overlay;
+pub use self::sink::{Base, Deferred, Made, Settled, Sink};
 pub use self::status::WriteBehindStatus;
-pub use self::volatile::{Applied, VolatileJournal};
+pub use self::volatile::VolatileJournal;
