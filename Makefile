@@ -79,6 +79,11 @@ bench-stock: deps ## What a write costs: a year of a shop's orders, write-throug
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench stock $(LARDER_DATA)/online-retail $(ARGS)
 
+.PHONY: bench-predict
+bench-predict: deps ## What `larder-bench advise` foretells of L1, beside what the service does
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench predict --trace $(LARDER_DATA)/traces/web07.trace.xz --format cache2k $(ARGS)
+
 # What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
 VERIFY := $(TARGET_DIR)/release/larder-bench verify
 

@@ -2,21 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
+use larder::Eviction;
+use larder_bench::advise::{self, AdviseArgs};
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
 use larder_bench::chaos::{self, ChaosArgs};
-use larder_bench::commands::{self, Replay, Retail, Session, Stock};
+use larder_bench::commands::{self, Predict, Replay, Retail, Session, Stock};
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario};
-use larder_bench::trace::Format;
+use larder_bench::trace::{BadData, Format, Trace};
 use larder_bench::verify::{self, VerifyArgs};
 
 /// Exit codes of sysexits.h.
 const EX_USAGE: u8 = 64;
+const EX_DATAERR: u8 = 65;
 const EX_SOFTWARE: u8 = 70;
 
 /// Compares cache strategies by database queries, latency and throughput.
@@ -116,6 +120,28 @@ enum Command {
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
+    /// What caching would do for the traffic of a log: database queries by strategy, L1 by size
+    /// and policy, and the settings to begin with. Starts nothing: the log is simulated.
+    ///
+    /// Writes advise.json, advise.html and larder.toml.
+    Advise(AdviseArgs),
+    /// What advise foretells of L1 beside what the service does: a recorded sequence, replayed in
+    /// its order through L1 alone, on products whose summaries are all as long.
+    Predict {
+        #[arg(long)]
+        trace: PathBuf,
+        #[arg(long, value_enum)]
+        format: Format,
+        /// Entries that fit into L1, as parts of the distinct keys.
+        #[arg(long, value_delimiter = ',', default_value = "0.01,0.05,0.1", value_parser = part)]
+        sizes: Vec<f64>,
+        /// Policies: lru, s3-fifo, w-tinylfu, sieve or fifo.
+        #[arg(long, value_delimiter = ',', default_value = "s3-fifo")]
+        eviction: Vec<Eviction>,
+        /// Only the first requests; 0: all.
+        #[arg(long, default_value_t = 0)]
+        limit: usize,
+    },
     /// Whether write-behind loses nothing: processes and servers are killed under a load of writes,
     /// and the clients' own records are compared with Postgres.
     Chaos(ChaosArgs),
@@ -156,6 +182,8 @@ impl Command {
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
             Self::Stock { .. } => "stock",
+            Self::Advise(_) => "advise",
+            Self::Predict { .. } => "predict",
             Self::Verify(_) => "verify",
             Self::Chaos(_) => "chaos",
             Self::Report { .. } => "report",
@@ -166,16 +194,34 @@ impl Command {
 /// What a command needs, read before any server is started.
 enum Plan {
     Compare(Scenario),
-    Replay(Replay, DataSet),
+    Replay(Replay, Trace, DataSet),
     Retail(Retail),
     Stock(Stock),
+    Predict(Predict, Trace),
+}
+
+/// A part of the keys.
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| *part > 0.0 && *part <= 1.0);
+    part.ok_or_else(|| "must be above 0, and 1 at most".to_owned())
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to clap; what they print is what was asked for.
+            let wrong = error.use_stderr();
+            let _ = error.print();
+            return if wrong { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
     if let Command::Report { results } = &command {
         return finish(again(results).map(|()| true));
+    }
+    if let Command::Advise(args) = &command {
+        return advise(&common, args);
     }
     if let Command::Verify(args) = &command {
         return finish(verify(common, args).await);
@@ -186,10 +232,7 @@ async fn main() -> ExitCode {
     let name = command.name();
     match plan(command) {
         Ok(plans) => finish(carry_out(common, name, plans).await),
-        Err(error) => {
-            eprintln!("larder-bench: {error:#}");
-            ExitCode::from(EX_USAGE)
-        }
+        Err(error) => failed(&error, EX_USAGE),
     }
 }
 
@@ -200,11 +243,14 @@ fn finish(result: Result<bool>) -> ExitCode {
             eprintln!("larder-bench: something does not hold that must: see the report");
             ExitCode::FAILURE
         }
-        Err(error) => {
-            eprintln!("larder-bench: {error:#}");
-            ExitCode::from(EX_SOFTWARE)
-        }
+        Err(error) => failed(&error, EX_SOFTWARE),
     }
+}
+
+/// Tells of `error`; input that was found and cannot be used has a code of its own.
+fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("larder-bench: {error:#}");
+    ExitCode::from(if error.is::<BadData>() { EX_DATAERR } else { code })
 }
 
 /// Makes the report of earlier results anew.
@@ -228,12 +274,20 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
                 connections: connections.into(),
                 contender: strategy.contender(),
             };
-            vec![Plan::Replay(replay, DataSet { products, reviews })]
+            // Read now: what is wrong with it is said before any server starts.
+            let trace = replay.read()?;
+            vec![Plan::Replay(replay, trace, DataSet { products, reviews })]
         }
         Command::OnlineRetail { folder, strategy, looks, limit } => {
             let contenders = vec![strategy.contender()];
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
+        }
+        Command::Predict { trace, format, sizes, eviction, limit } => {
+            let trace = absolute(&trace)?;
+            let predict = Predict { trace, sizes, evictions: eviction };
+            let trace = Trace::read(&predict.trace, format)?.limited(limit);
+            vec![Plan::Predict(predict, trace)]
         }
         Command::Stock { folder, strategies, in_flight, limit } => {
             let of = |strategy| StrategyArgs { strategy, tiers: None, ttl_ms: 0 }.contender();
@@ -241,7 +295,7 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
         }
-        Command::Report { .. } | Command::Verify(_) | Command::Chaos(_) => {
+        Command::Report { .. } | Command::Verify(_) | Command::Chaos(_) | Command::Advise(_) => {
             bail!("this needs no plan")
         }
     })
@@ -263,10 +317,9 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
         for (contender, connections) in ways {
             let limit = if quick && contender.tiers == "none" { 10_000 } else { 0 };
             let (trace, format) = (std::fs::canonicalize(&trace)?, Format::Cache2k);
-            plans.push(Plan::Replay(
-                Replay { trace, format, limit, connections, contender },
-                data_set,
-            ));
+            let replay = Replay { trace, format, limit, connections, contender };
+            let trace = replay.read()?;
+            plans.push(Plan::Replay(replay, trace, data_set));
         }
     } else {
         eprintln!("Left out: {} is not there (--data DIR)", trace.display());
@@ -307,6 +360,29 @@ impl Common {
             || target_dir().join(format!("{}-{name}", started_at.strftime("%Y%m%d-%H%M%S")));
         self.out.clone().unwrap_or_else(usual)
     }
+}
+
+/// What caching would do for a log.
+fn advise(common: &Common, args: &AdviseArgs) -> ExitCode {
+    let (began, started_at) = (Instant::now(), Timestamp::now());
+    let input = match advise::Input::read(args) {
+        Ok(input) => input,
+        Err(error) => return failed(&error, EX_USAGE),
+    };
+    if let Some(warning) = input.recording.broken.warning(&args.log) {
+        eprintln!("{warning}");
+    }
+    let advice = advise::analyse(&input, args, command_line(), began);
+    let folder = common.folder("advise", started_at);
+    finish(advise::write(&advice, &folder).and_then(|()| {
+        if common.json {
+            println!("{}", serde_json::to_string_pretty(&advice)?);
+        } else {
+            print!("{}", advise::text(&advice));
+            println!("{}", folder.join("advise.html").display());
+        }
+        Ok(true)
+    }))
 }
 
 /// An interrupt ends the work, not the cleaning up after it.
@@ -386,12 +462,14 @@ async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
                 commands::curve(session, &scenario).await?;
                 commands::ratios(session, &scenario).await?;
             }
-            Plan::Replay(replay, data) => {
-                let trace = replay.read()?;
+            Plan::Replay(replay, trace, data) => {
                 session.catalogue(data, trace.distinct).await?;
                 commands::replay(session, &replay, &trace).await?;
             }
             Plan::Retail(retail) => commands::online_retail(session, &retail).await?,
+            Plan::Predict(predict, trace) => {
+                commands::predict(session, &predict, &trace).await?;
+            }
             Plan::Stock(stock) => commands::stock(session, &stock).await?,
         }
     }

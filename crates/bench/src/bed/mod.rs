@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use larder_stack::{Postgres, RedisCluster, Stack, StackInfo, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
-pub use database::{catalogue_size, mean_statement_ms, products_by_popularity};
+pub use database::{catalogue_size, equal_products, mean_statement_ms, products_by_popularity};
 
 use self::database::run;
 use crate::measure::{Cpu, cpu_of, cpu_of_tree};

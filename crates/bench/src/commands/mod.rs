@@ -1,6 +1,7 @@
 //! What the command line offers, as functions that add to a [`Session`].
 
 mod curve;
+mod predict;
 mod ratios;
 mod replay;
 mod retail;
@@ -8,6 +9,7 @@ mod session;
 mod stock;
 
 pub use curve::curve;
+pub use predict::{Predict, predict};
 pub use ratios::ratios;
 pub use replay::{Replay, replay};
 pub use retail::{Retail, online_retail};

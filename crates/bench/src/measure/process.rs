@@ -75,30 +75,17 @@ pub fn cpu_of_tree(pid: i32) -> f64 {
 /// Resident memory of a process in bytes; 0 if it is gone.
 #[must_use]
 pub fn rss_bytes(pid: i32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes =
-        line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1_024
+    memory(&pid.to_string(), "VmRSS:").unwrap_or(0)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The most resident memory that this process has had, in bytes; none where that is unknown.
+#[must_use]
+pub fn peak_memory_bytes() -> Option<u64> {
+    memory("self", "VmHWM:")
+}
 
-    #[test]
-    fn a_busy_process_is_seen_to_be_busy() {
-        let own = i32::try_from(std::process::id()).expect("fits");
-        let before = cpu_of(own);
-        let began = std::time::Instant::now();
-        let mut sum = 0_u64;
-        while began.elapsed().as_millis() < 300 {
-            sum = std::hint::black_box(sum.wrapping_add(1));
-        }
-        let used = cpu_of(own) - before;
-        // Another process may have had the core for a part of it.
-        assert!((0.02..1.5).contains(&used), "{used}");
-        assert!(rss_bytes(own) > 1_000_000);
-        assert_eq!(cpu_of(-1), 0.0);
-    }
+fn memory(process: &str, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
+    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1_024)
 }

@@ -1,6 +1,6 @@
 //! One HTML file for people: nothing in it is fetched from elsewhere.
 
-mod chart;
+pub(crate) mod chart;
 mod tables;
 
 use std::path::Path;
@@ -20,6 +20,17 @@ pub(crate) const STYLE: &str = include_str!("style.css");
 pub fn write(results: &Results, folder: &Path) -> Result<()> {
     let file = folder.join("report.html");
     std::fs::write(&file, page(results).into_string()).with_context(|| file.display().to_string())
+}
+
+/// A number of bytes for people.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let mib = bytes as f64 / (1_u64 << 20) as f64;
+    if mib < 10.0 { format!("{mib:.2} MiB") } else { format!("{mib:.0} MiB") }
+}
+
+/// A part, from 0 to 1, for people.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.1} %", 100.0 * part)
 }
 
 fn page(results: &Results) -> Markup {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use larder::Eviction;
 use larder_bench::bed::{Bed, api_beside_us};
-use larder_bench::commands::{self, Replay, Retail, Session, Stock};
+use larder_bench::commands::{self, Predict, Replay, Retail, Session, Stock};
+use larder_bench::load::Keys;
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario};
-use larder_bench::trace::Format;
+use larder_bench::trace::{Format, Trace};
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis, data_file};
 
@@ -200,4 +202,24 @@ async fn the_real_shops_stock_is_right_at_the_end_and_behind_a_journal_it_costs_
     let checks = results.checks.iter().filter(|check| !check.name.contains("median response"));
     let (held, broken): (Vec<_>, Vec<_>) = checks.partition(|check| check.holds);
     assert!(broken.is_empty() && held.len() == 6, "{broken:?} {held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_loads_what_the_simulation_foretells() {
+    let Some(mut fixture) = fixture("l1_loads_what_the_simulation_foretells").await else {
+        return;
+    };
+    let trace = Trace::number(Keys::new((1..=3_000).collect(), 0.9, 7).draw(12_000));
+    let predict = Predict {
+        trace: PathBuf::from("drawn"),
+        sizes: vec![0.3],
+        evictions: vec![Eviction::Lru, Eviction::S3Fifo],
+    };
+    commands::predict(&mut fixture.session, &predict, &trace).await.expect("measures");
+    let results = fixture.end().await;
+    assert_eq!((results.runs.len(), results.checks.len()), (2, 4));
+    for run in &results.runs {
+        assert_eq!((run.tiers.as_str(), run.requests), ("l1", 12_000));
+        assert!(run.db_queries.loads > u64::from(trace.distinct), "{:?}", run.db_queries);
+    }
 }
