@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod commands;
+pub mod compare;
 pub mod load;
 pub mod measure;
 pub mod report;

@@ -2,20 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
-use larder_bench::commands::{self, Replay, Retail, Session};
+use larder_bench::commands::{self, Replay, Retail, Selection, Session};
+use larder_bench::compare::Comparison;
 use larder_bench::report;
 use larder_bench::results::Results;
-use larder_bench::scenario::{Contender, DataSet, Scenario};
+use larder_bench::scenario::{Contender, DataSet, Scenario, ScenarioError};
 use larder_bench::trace::Format;
 use larder_bench::verify::{self, VerifyArgs};
 
-/// Exit codes of sysexits.h.
+/// Exit codes of sysexits.h: how it was called, what it was given, and all else.
 const EX_USAGE: u8 = 64;
+const EX_DATAERR: u8 = 65;
 const EX_SOFTWARE: u8 = 70;
 
 /// Compares cache strategies by database queries, latency and throughput.
@@ -59,10 +62,19 @@ enum Command {
         #[arg(long, env = "LARDER_DATA", default_value = "../shared/data")]
         data: PathBuf,
     },
-    /// The curves and ratios of a scenario.
+    /// What a scenario file says: strategies × processes × workloads × loads, curves, ratios.
     Run {
-        /// See crates/bench/scenarios/product-page.toml, where every key is explained.
+        /// See crates/bench/scenarios: quick.toml and product-page.toml explain every key.
         scenario: PathBuf,
+        #[command(flatten)]
+        selection: Selection,
+        /// Also show how a closed loop hides a stall of a second that an open one shows.
+        #[arg(long)]
+        compare_loops: bool,
+        /// Put Postgres so many milliseconds away from the service (a round trip, through a
+        /// proxy). All results say so.
+        #[arg(long, value_name = "MS", value_parser = milliseconds)]
+        db_latency: Option<f64>,
     },
     /// A recorded sequence of reads, in its order, from an empty cache.
     Replay {
@@ -101,11 +113,36 @@ enum Command {
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
-    /// Makes report.html anew from results.json.
+    /// Two results, figure by figure, with the interval of each difference. Ends with 1 when one
+    /// is worse beyond the threshold and its whole interval, too.
+    Compare {
+        /// A folder of results, or its results.json: before …
+        before: PathBuf,
+        /// … and after.
+        after: PathBuf,
+        /// The part by which a figure may be worse.
+        #[arg(long, default_value_t = 0.1, value_parser = part)]
+        threshold: f64,
+    },
+    /// Makes report.html and report.md anew from results.json.
     Report {
-        /// A folder of results.
+        /// A folder of results, or its results.json.
         results: PathBuf,
     },
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.1..=1_000.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err("must be from 0.1 to 1000".into())
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().map_err(|error| error.to_string())?;
+    if (0.0..=10.0).contains(&value) { Ok(value) } else { Err("must be from 0 to 10".into()) }
 }
 
 #[derive(Args)]
@@ -138,6 +175,7 @@ impl Command {
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
             Self::Verify(_) => "verify",
+            Self::Compare { .. } => "compare",
             Self::Report { .. } => "report",
         }
     }
@@ -145,7 +183,7 @@ impl Command {
 
 /// What a command needs, read before any server is started.
 enum Plan {
-    Compare(Scenario),
+    Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
     Replay(Replay, DataSet),
     Retail(Retail),
 }
@@ -153,20 +191,31 @@ enum Plan {
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
-    if let Command::Report { results } = &command {
-        return finish(again(results).map(|()| true));
-    }
-    if let Command::Verify(args) = &command {
-        return finish(verify(common, args).await);
+    match &command {
+        Command::Report { results } => return again(results),
+        Command::Compare { before, after, threshold } => {
+            return compare(&common, before, after, *threshold);
+        }
+        Command::Verify(args) => return finish(verify(common, args).await),
+        _ => {}
     }
     let name = command.name();
+    let db_latency = match &command {
+        Command::Run { db_latency, .. } => *db_latency,
+        _ => None,
+    };
     match plan(command) {
-        Ok(plans) => finish(carry_out(common, name, plans).await),
+        Ok(plans) => finish(carry_out(common, name, plans, db_latency).await),
         Err(error) => {
-            eprintln!("larder-bench: {error:#}");
-            ExitCode::from(EX_USAGE)
+            let data = error.is::<ScenarioError>();
+            refuse(&error, if data { EX_DATAERR } else { EX_USAGE })
         }
     }
+}
+
+fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("larder-bench: {error:#}");
+    ExitCode::from(code)
 }
 
 fn finish(result: Result<bool>) -> ExitCode {
@@ -176,18 +225,40 @@ fn finish(result: Result<bool>) -> ExitCode {
             eprintln!("larder-bench: something does not hold that must: see the report");
             ExitCode::FAILURE
         }
-        Err(error) => {
-            eprintln!("larder-bench: {error:#}");
-            ExitCode::from(EX_SOFTWARE)
-        }
+        Err(error) if error.is::<NoServers>() => refuse(&error, EX_USAGE),
+        Err(error) => refuse(&error, EX_SOFTWARE),
     }
 }
 
 /// Makes the report of earlier results anew.
-fn again(folder: &Path) -> Result<()> {
-    report::write(&Results::read(folder)?, folder)?;
-    println!("{}", folder.join("report.html").display());
-    Ok(())
+fn again(path: &Path) -> ExitCode {
+    let results = match Results::read(path) {
+        Ok(results) => results,
+        Err(error) => return refuse(&error, EX_DATAERR),
+    };
+    let folder = Results::folder(path);
+    finish(report::write(&results, folder).map(|()| {
+        println!("{}", folder.join("report.html").display());
+        true
+    }))
+}
+
+fn compare(common: &Common, before: &Path, after: &Path, threshold: f64) -> ExitCode {
+    let read = || anyhow::Ok((Results::read(before)?, Results::read(after)?));
+    let compared = read().and_then(|(before, after)| Comparison::of(&before, &after, threshold));
+    let compared = match compared {
+        Ok(compared) => compared,
+        Err(error) => return refuse(&error, EX_DATAERR),
+    };
+    if common.json {
+        match serde_json::to_string_pretty(&compared) {
+            Ok(text) => println!("{text}"),
+            Err(error) => return refuse(&error.into(), EX_SOFTWARE),
+        }
+    } else {
+        print!("{}", compared.text());
+    }
+    if compared.regressions() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn plan(command: Command) -> Result<Vec<Plan>> {
@@ -195,7 +266,10 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
         |path: &Path| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     Ok(match command {
         Command::All { quick, data } => everything(quick, &data)?,
-        Command::Run { scenario } => vec![Plan::Compare(Scenario::read(&scenario)?)],
+        Command::Run { scenario: file, selection, compare_loops: loops, .. } => {
+            let scenario = Box::new(Scenario::read(&file)?);
+            vec![Plan::Compare { scenario, file: file.display().to_string(), selection, loops }]
+        }
         Command::Replay { trace, format, strategy, connections, limit, products, reviews } => {
             let replay = Replay {
                 trace: absolute(&trace)?,
@@ -211,14 +285,26 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
-        Command::Report { .. } | Command::Verify(_) => bail!("this needs no plan"),
+        Command::Report { .. } | Command::Verify(_) | Command::Compare { .. } => {
+            bail!("this needs no plan")
+        }
     })
 }
 
 fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
-    let scenario = Scenario::product_page();
-    let data_set = scenario.data;
-    let mut plans = vec![Plan::Compare(if quick { scenario.quick() } else { scenario })];
+    let built_in = |scenario: Scenario, name: &str, loops: bool| {
+        let file = format!("crates/bench/scenarios/{name}");
+        let scenario = Box::new(scenario);
+        Plan::Compare { scenario, file, selection: Selection::default(), loops }
+    };
+    let strategies = Scenario::strategies(quick);
+    let page = Scenario::product_page();
+    let data_set = page.data;
+    let page = if quick { page.quick() } else { page };
+    let mut plans = vec![
+        built_in(strategies, if quick { "quick.toml" } else { "full.toml" }, false),
+        built_in(page, "product-page.toml", true),
+    ];
     let trace = data.join("traces/web07.trace.xz");
     if trace.exists() {
         // One at a time is exact; many at a time is how it would be; without a cache is what
@@ -261,13 +347,26 @@ fn command_line() -> String {
     std::env::args().collect::<Vec<_>>().join(" ")
 }
 
+/// There is nothing to measure on, and the message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoServers(String);
+
 impl Common {
+    /// The servers.
+    ///
+    /// # Errors
+    ///
+    /// [`NoServers`] where servers were to run, and do not.
     async fn bed(&self) -> Result<Bed> {
         let api = match &self.api {
             Some(api) => std::fs::canonicalize(api).with_context(|| api.display().to_string())?,
             None => api_beside_us()?,
         };
-        Bed::prepare(self.stack, api).await
+        Bed::prepare(self.stack, api).await.map_err(|error| match self.stack {
+            StackChoice::Running => NoServers(format!("{error:#}")).into(),
+            StackChoice::Own => error,
+        })
     }
 
     fn folder(&self, name: &str, started_at: Timestamp) -> PathBuf {
@@ -299,9 +398,20 @@ async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
 }
 
 /// Whether all holds that must.
-async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool> {
-    let bed = common.bed().await?;
+async fn carry_out(
+    common: Common,
+    name: &str,
+    plans: Vec<Plan>,
+    db_latency: Option<f64>,
+) -> Result<bool> {
+    let mut bed = common.bed().await?;
     let command = command_line();
+    if let Some(latency) = db_latency
+        && let Err(error) = bed.delay_database(Duration::from_secs_f64(latency / 1e3)).await
+    {
+        bed.stop().await;
+        return Err(error);
+    }
     let mut session = match Session::begin(bed, command).await {
         Ok(session) => session,
         Err((bed, error)) => {
@@ -332,10 +442,14 @@ async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool>
 async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
     for plan in plans {
         match plan {
-            Plan::Compare(scenario) => {
+            Plan::Compare { scenario, file, selection, loops } => {
                 session.catalogue(scenario.data, 1).await?;
+                commands::matrix(session, &scenario, &file, &selection).await?;
                 commands::curve(session, &scenario).await?;
                 commands::ratios(session, &scenario).await?;
+                if loops {
+                    commands::loops(session, &scenario).await?;
+                }
             }
             Plan::Replay(replay, data) => {
                 let trace = replay.read()?;

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bed;
 use crate::load::Client;
@@ -38,6 +39,7 @@ pub struct Api {
     child: Child,
     address: SocketAddr,
     role: String,
+    pool_bound: u64,
 }
 
 impl Api {
@@ -48,8 +50,10 @@ impl Api {
     /// When it does not; the end of its log is in the message.
     pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
         let (role, url) = bed.role(&settings.admin_url, "larder_application").await?;
+        let url = bed.for_service(url);
         // The relay is counted on its own: it asks whether anybody reads or not.
         let (_, relay) = bed.role(&settings.admin_url, "larder_relay").await?;
+        let relay = bed.for_service(relay);
         let folder = std::env::temp_dir().join(&role);
         std::fs::create_dir_all(&folder)?;
         let (announce, log) = (folder.join("address"), folder.join("log"));
@@ -80,7 +84,7 @@ impl Api {
         }
         let child = command.spawn().with_context(|| format!("starting {}", bed.api.display()))?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut api = Self { settings, child, address: unknown, role };
+        let mut api = Self { settings, child, address: unknown, role, pool_bound: 0 };
         let deadline = Instant::now() + Duration::from_secs(30);
         api.address = loop {
             if let Ok(text) = std::fs::read_to_string(&announce) {
@@ -97,6 +101,10 @@ impl Api {
         loop {
             let ready = api.client().fetch("/readyz").await;
             if ready.is_ok_and(|body| String::from_utf8_lossy(&body).contains(r#""redis":"up""#)) {
+                let config = api.client().fetch("/admin/config").await?;
+                let config: serde_json::Value = serde_json::from_slice(&config)?;
+                let bound = config["database"]["max_connections"].as_u64();
+                api.pool_bound = bound.context("/admin/config has database.max_connections")?;
                 return Ok(api);
             }
             if Instant::now() > deadline {
@@ -116,6 +124,12 @@ impl Api {
     #[must_use]
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap_or(-1)
+    }
+
+    /// How many connections to Postgres its pool may hold.
+    #[must_use]
+    pub const fn pool_bound(&self) -> u64 {
+        self.pool_bound
     }
 
     /// Its database role.
@@ -140,6 +154,18 @@ impl Api {
     #[must_use]
     pub const fn client(&self) -> Client {
         Client::new(self.address)
+    }
+
+    /// Ends it as its supervisor would: it writes what it has still to write.
+    pub async fn stop(mut self) {
+        if let Some(pid) = Pid::from_raw(self.pid()) {
+            // It may have died; then there is nobody to tell.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Ends it. Nothing is to be saved: it is measured, not used.

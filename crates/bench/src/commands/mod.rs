@@ -1,12 +1,19 @@
 //! What the command line offers, as functions that add to a [`Session`].
 
 mod curve;
+mod events;
+mod loops;
+mod matrix;
+mod matrix_checks;
+mod progress;
 mod ratios;
 mod replay;
 mod retail;
 mod session;
 
 pub use curve::curve;
+pub use loops::loops;
+pub use matrix::{Selection, matrix};
 pub use ratios::ratios;
 pub use replay::{Replay, replay};
 pub use retail::{Retail, online_retail};

@@ -18,6 +18,8 @@ pub struct Request {
     pub path: String,
     /// A JSON body; empty for none.
     pub body: Bytes,
+    /// The product that it is about; 0: none.
+    pub key: u32,
 }
 
 /// What a load needs to know of an answer.
@@ -46,25 +48,42 @@ impl Request {
     /// A `GET` of `path`.
     #[must_use]
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: hyper::Method::GET, path: path.into(), body: Bytes::new() }
+        Self::of(hyper::Method::GET, path, Bytes::new())
     }
 
     /// A `PATCH` of `path` with a JSON body.
     #[must_use]
     pub fn patch(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method: hyper::Method::PATCH, path: path.into(), body: body.into() }
+        Self::of(hyper::Method::PATCH, path, body)
     }
 
     /// A `POST` to `path` with a JSON body.
     #[must_use]
     pub fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method: hyper::Method::POST, path: path.into(), body: body.into() }
+        Self::of(hyper::Method::POST, path, body)
     }
 
     /// A `DELETE` of `path`.
     #[must_use]
     pub fn delete(path: impl Into<String>) -> Self {
-        Self { method: hyper::Method::DELETE, path: path.into(), body: Bytes::new() }
+        Self::of(hyper::Method::DELETE, path, Bytes::new())
+    }
+
+    fn of(method: hyper::Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method, path: path.into(), body: body.into(), key: 0 }
+    }
+
+    /// The same, known to be about product `key`.
+    #[must_use]
+    pub const fn about(mut self, key: u32) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.method != hyper::Method::GET
     }
 }
 
@@ -73,6 +92,12 @@ impl Client {
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
+    }
+
+    /// Whom it asks.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends `request` and reads the whole answer. A failed connection is an answer, too.

@@ -2,8 +2,6 @@
 
 use maud::{Markup, html};
 
-use crate::results::Run;
-
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
 /// Space left for labels: left, bottom, and the other two sides.
@@ -42,27 +40,34 @@ impl Axis {
     }
 }
 
-/// One curve per strategy: throughput to the right, `value` upwards.
-pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) -> Markup {
-    let x = Axis::over(runs.iter().map(|run| run.achieved_rps), LEFT, WIDTH - EDGE);
-    let y = Axis::over(runs.iter().map(|run| value(run)), HEIGHT - BOTTOM, EDGE);
+/// A point of a curve.
+pub(super) struct Point {
+    /// Which curve.
+    pub(super) series: String,
+    /// Requests answered per second.
+    pub(super) x: f64,
+    /// What is shown upwards.
+    pub(super) y: f64,
+    /// Its place among the points of its curve.
+    pub(super) order: f64,
+}
+
+/// One curve per series: throughput to the right, `title` upwards.
+pub(super) fn curves(points: &[Point], title: &str) -> Markup {
+    let x = Axis::over(points.iter().map(|point| point.x), LEFT, WIDTH - EDGE);
+    let y = Axis::over(points.iter().map(|point| point.y), HEIGHT - BOTTOM, EDGE);
     let mut names: Vec<&str> = Vec::new();
-    for run in runs {
-        if !names.contains(&run.strategy.as_str()) {
-            names.push(&run.strategy);
+    for point in points {
+        if !names.contains(&point.series.as_str()) {
+            names.push(&point.series);
         }
     }
     let series = names.iter().enumerate().map(|(number, name)| {
-        let mut points: Vec<(f64, f64, &Run)> = runs
-            .iter()
-            .filter(|run| run.strategy == *name)
-            .map(|run| (x.place(run.achieved_rps), y.place(value(run)), *run))
-            .collect();
-        points.sort_by(|a, b| {
-            let offered = |run: &Run| run.offered_rps.unwrap_or(run.achieved_rps);
-            offered(a.2).total_cmp(&offered(b.2))
-        });
-        (number, *name, points)
+        let mut own: Vec<&Point> = points.iter().filter(|point| point.series == *name).collect();
+        own.sort_by(|a, b| a.order.total_cmp(&b.order));
+        let placed: Vec<(f64, f64, &Point)> =
+            own.into_iter().map(|point| (x.place(point.x), y.place(point.y), point)).collect();
+        (number, *name, placed)
     });
     html! {
         figure {
@@ -81,13 +86,13 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
                 }
                 text.axis x="14" y=(HEIGHT / 2.0) text-anchor="middle"
                     transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (title) }
-                @for (number, name, points) in series {
+                @for (number, name, placed) in series {
                     g class=(format!("series s{}", number % 6)) {
-                        polyline points=(path(&points)) {}
-                        @for (px, py, run) in &points {
+                        polyline points=(path(&placed)) {}
+                        @for (px, py, point) in &placed {
                             circle cx=(px) cy=(py) r="4" {
-                                title { (name) ": " (format!("{:.0}", run.achieved_rps)) " requests/s, "
-                                        (format!("{:.2} ms", value(run))) }
+                                title { (name) ": " (format!("{:.0}", point.x)) " requests/s, "
+                                        (format!("{:.2} ms", point.y)) }
                             }
                         }
                         text x=(LEFT + 12.0) y=(EDGE + 16.0 + 18.0 * number as f64) { "● " (name) }
@@ -98,6 +103,6 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
     }
 }
 
-fn path(points: &[(f64, f64, &Run)]) -> String {
+fn path(points: &[(f64, f64, &Point)]) -> String {
     points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
 }

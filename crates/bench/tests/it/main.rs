@@ -2,5 +2,6 @@
 
 mod command_line;
 mod load;
+mod matrix;
 mod measurements;
 mod verify;
