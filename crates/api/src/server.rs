@@ -191,7 +191,8 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     let catalogue = Catalogue::new(repository, shared, of)
         .map_err(|error| option("namespaces")(error.to_string()))?
         .sampling(config.verify.sample)
-        .journaling(pending);
+        .journaling(pending)
+        .await;
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
     let state =

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
-use larder_bench::commands::{self, Replay, Retail, Selection, Session};
+use larder_bench::commands::{self, Replay, Retail, Selection, Session, Stock};
 use larder_bench::compare::Comparison;
 use larder_bench::report;
 use larder_bench::results::Results;
@@ -110,6 +110,20 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         limit: usize,
     },
+    /// All orders of the Online Retail data set as changes of stock: what a write costs.
+    Stock {
+        /// Where products.csv and order-lines.csv.xz are.
+        folder: PathBuf,
+        /// The strategies to compare.
+        #[arg(long, value_delimiter = ',', default_value = "write-through,write-behind")]
+        strategies: Vec<String>,
+        /// Requests under way at once.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+        in_flight: u16,
+        /// Only the first order lines; 0: all 541,909.
+        #[arg(long, default_value_t = 0)]
+        limit: usize,
+    },
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
@@ -174,6 +188,7 @@ impl Command {
             Self::Run { .. } => "run",
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
+            Self::Stock { .. } => "stock",
             Self::Verify(_) => "verify",
             Self::Compare { .. } => "compare",
             Self::Report { .. } => "report",
@@ -186,6 +201,7 @@ enum Plan {
     Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
     Replay(Replay, DataSet),
     Retail(Retail),
+    Stock(Stock),
 }
 
 #[tokio::main]
@@ -284,6 +300,12 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let contenders = vec![strategy.contender()];
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
+        }
+        Command::Stock { folder, strategies, in_flight, limit } => {
+            let of = |strategy| StrategyArgs { strategy, tiers: None, ttl_ms: 0 }.contender();
+            let contenders = strategies.into_iter().map(of).collect();
+            let folder = absolute(&folder)?;
+            vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
         }
         Command::Report { .. } | Command::Verify(_) | Command::Compare { .. } => {
             bail!("this needs no plan")
@@ -457,6 +479,7 @@ async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
                 commands::replay(session, &replay, &trace).await?;
             }
             Plan::Retail(retail) => commands::online_retail(session, &retail).await?,
+            Plan::Stock(stock) => commands::stock(session, &stock).await?,
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub use tier::{L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
     Applied, CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Mode, Tell, UnknownWhenFull, VolatileJournal, WhenFull, Write,
-    WriteBehind, WriteBehindOptions, WriteBehindOptionsError, WriteBehindStatus, WriteError,
+    JournalState, Journaled, Mode, StillRefused, Tell, UnknownWhenFull, VolatileJournal, WhenFull,
+    Write, WriteBehind, WriteBehindOptions, WriteBehindOptionsError, WriteBehindStatus, WriteError,
     WriteState,
 };

@@ -10,5 +10,5 @@ mod startup;
 mod support;
 mod telemetry;
 mod verify;
+mod write_behind;
 mod write_through;
-mod writes;

@@ -1,15 +1,22 @@
 //! Statements, counted twice: by the application and by Postgres; and what else the application
 //! counts.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use super::staleness::Staleness;
 use crate::bed::Api;
+use crate::load::Client;
 
-/// How often a moment without statements is waited for, a twentieth of a second apart.
+/// Between two looks at counters that move.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a moment without statements is waited for.
 const TRIES: u32 = 200;
+/// How often an empty journal is.
+const FLUSH_TRIES: u32 = 1_200;
 
 /// All counters of some processes at one moment.
 #[derive(Clone, Debug, Default)]
@@ -65,11 +72,10 @@ struct Ledger {
     unknown: u64,
     in_flight: u64,
     loads: u64,
-    sampled: u64,
 }
 
 impl Snapshot {
-    /// Reads all counters of `apis`, once nothing is in flight any more.
+    /// Reads all counters of `apis`, once nothing waits in the journal or is in flight any more.
     ///
     /// # Errors
     ///
@@ -92,19 +98,22 @@ impl Snapshot {
 /// All counters of one process.
 async fn of(api: &Api) -> Result<Counts> {
     let mut client = api.client();
+    if api.settings().strategy == "write-behind" {
+        flushed(&mut client).await?;
+    }
     let mut tries = 0;
     let (ledger, (postgres, rows)) = loop {
         let ledger = Ledger::of(&client.fetch("/admin/queries").await?)?;
         if ledger.in_flight == 0 {
             let counted = postgres_count(api).await?;
-            // Work in the background may have begun meanwhile.
+            // A process that writes behind asks its journal now and then: both counts of one moment.
             if Ledger::of(&client.fetch("/admin/queries").await?)? == ledger {
                 break (ledger, counted);
             }
         }
         tries += 1;
         ensure!(tries < TRIES, "statements stay in flight: {ledger:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(PAUSE).await;
     };
     let cache: Value = serde_json::from_slice(&client.fetch("/admin/cache").await?)?;
     let namespaces = cache["namespaces"].as_array().context("/admin/cache has namespaces")?;
@@ -117,10 +126,11 @@ async fn of(api: &Api) -> Result<Counts> {
         misses: sum(&format!("/{tier}/misses")),
     };
     let metrics = client.fetch("/metrics").await?;
+    let staleness = Staleness::parse(&String::from_utf8_lossy(&metrics))?;
     Ok(Counts {
         counted: ledger.completed,
         loads: ledger.loads,
-        sampled: ledger.sampled,
+        sampled: staleness.sampled(),
         unknown: ledger.unknown,
         failed: ledger.failed,
         postgres,
@@ -130,7 +140,7 @@ async fn of(api: &Api) -> Result<Counts> {
         l2: lookups("l2"),
         coalesced_process: sum("/coalesced/process"),
         coalesced_cluster: sum("/coalesced/cluster"),
-        staleness: Staleness::parse(&String::from_utf8_lossy(&metrics))?,
+        staleness,
         l1_bytes: sum("/l1_bytes"),
     })
 }
@@ -140,19 +150,29 @@ impl Ledger {
     fn of(body: &[u8]) -> Result<Self> {
         let shown: Value = serde_json::from_slice(body)?;
         let rows = shown["rows"].as_array().context("/admin/queries has rows")?;
-        let purpose = |name: &str| {
-            let rows = rows.iter().filter(|row| row["purpose"] == name);
-            rows.map(|row| number(row.get("completed"))).sum()
-        };
+        let loads = rows.iter().filter(|row| row["purpose"] == "load");
         let total = |name: &str| number(shown["totals"].get(name));
         Ok(Self {
             completed: total("completed"),
             failed: total("failed"),
             unknown: total("unknown"),
             in_flight: total("in_flight"),
-            loads: purpose("load"),
-            sampled: purpose("admin"),
+            loads: loads.map(|row| number(row.get("completed"))).sum(),
         })
+    }
+}
+
+/// Waits until what was written behind is in the tables.
+async fn flushed(client: &mut Client) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let shown: Value = serde_json::from_slice(&client.fetch("/admin/journal").await?)?;
+        if shown["depth"] == 0 {
+            return Ok(());
+        }
+        tries += 1;
+        ensure!(tries < FLUSH_TRIES, "writes stay in the journal: {shown}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -34,7 +34,7 @@ fn what_cannot_be_read_is_named() {
     let cases: [(&[&str], i32, &str); 10] = [
         (&["run", "no-such.toml"], 64, "no-such.toml"),
         (&["run", scenario], 65, "scenario.toml:3: "),
-        (&["run", wrong], 65, "wrong.toml:16: matrix.repeats must be from 1"),
+        (&["run", wrong], 65, "wrong.toml:19: matrix.repeats must be from 1"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["replay", "--trace", scenario, "--format", "tape"], 2, "cache2k"),
         (&["report", "no-such-folder"], 65, "no-such-folder"),

@@ -92,7 +92,6 @@ async fn strategies_are_measured_in_turn_and_counted_twice() {
     for run in of(&results, "read-through") {
         assert!(run.hit_ratio.l1.is_some_and(|ratio| ratio > 0.0), "{run:?}");
         assert!(run.sampled_reads.is_some_and(|sampled| sampled > 10), "{run:?}");
-        assert_eq!(run.db_queries.sampled, run.sampled_reads.unwrap_or(0), "{run:?}");
         assert!(run.redis_bytes > 1_000 && run.memory.l2_bytes.is_some(), "{run:?}");
     }
     // The same requests for everybody, others in the next repeat.

@@ -17,8 +17,8 @@ mod volatile;
 pub use self::crash::{CrashAt, CrashPoint};
 pub use self::engine::{Tell, WriteBehind, WriteError};
 pub use self::journal::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
-    WriteState,
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled,
+    StillRefused, Write, WriteState,
 };
 pub use self::options::{
     Mode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,

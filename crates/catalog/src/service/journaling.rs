@@ -14,13 +14,10 @@ use crate::pending::{self, PendingWrites};
 impl<R: ProductRepository> Catalogue<R> {
     /// The same catalogue with a journal for the writes of `write-behind`, which it begins to
     /// apply. Without one, these are written at once. The first journal stays.
-    #[must_use]
-    pub fn journaling(self, pending: Arc<dyn PendingWrites>) -> Self {
-        let tell = self.tell();
-        if self.inner.pending.set(pending).is_ok()
-            && let Some(pending) = self.inner.pending.get()
-        {
-            pending.start(tell);
+    pub async fn journaling(self, pending: Arc<dyn PendingWrites>) -> Self {
+        if self.inner.pending.set(Arc::clone(&pending)).is_ok() {
+            pending.start(self.tell()).await;
+            self.inner.watch();
         }
         self
     }

@@ -80,13 +80,14 @@ async fn a_volatile_journal_names_no_version_before_its_flush_and_says_what_it_i
     let engine = WriteBehind::new(journal, options()).expect("valid");
     assert_eq!((engine.status().mode, Mode::Volatile.as_str()), (Mode::Volatile, "volatile"));
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    engine.start({
+    let start = engine.start({
         let told = Arc::clone(&told);
         Arc::new(move |changes| {
             told.lock().unwrap().extend(changes.into_iter().map(|(_, key, _)| key));
             Box::pin(async {})
         })
     });
+    start.await;
     for _ in 0..3 {
         let made = engine.write(amount("a", 2)).await.expect("it is taken");
         assert_eq!(made.changes, []);
@@ -126,7 +127,7 @@ async fn of_a_volatile_key_the_poison_alone_dies_and_a_cancelled_flush_holds_not
 async fn a_drain_applies_what_a_volatile_journal_holds() {
     let (journal, numbers) = volatile();
     let engine = WriteBehind::new(journal, options()).expect("valid");
-    engine.start(nobody());
+    engine.start(nobody()).await;
     for step in 1..=50 {
         engine.write(amount(&format!("key {}", step % 7), step)).await.expect("it is taken");
     }
