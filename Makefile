@@ -71,6 +71,14 @@ bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 
+# The recorded sequence whose loads are foretold.
+DATA := $(or $(LARDER_DATA),../shared/data)
+
+.PHONY: bench-predict
+bench-predict: deps ## What `larder-bench advise` foretells of L1, beside what the service does
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench predict --trace $(DATA)/traces/web07.trace.xz --format cache2k $(ARGS)
+
 # What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
 VERIFY := $(TARGET_DIR)/release/larder-bench verify
 

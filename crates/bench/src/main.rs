@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
+use larder::Eviction;
+use larder_bench::advise::{self, AdviseArgs};
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
-use larder_bench::commands::{self, Replay, Retail, Selection, Session, Stock};
+use larder_bench::commands::{self, Predict, Replay, Retail, Selection, Session, Stock};
 use larder_bench::compare::Comparison;
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario, ScenarioError};
-use larder_bench::trace::Format;
+use larder_bench::trace::{BadData, Format, Trace};
 use larder_bench::verify::{self, VerifyArgs};
 
 /// Exit codes of sysexits.h: how it was called, what it was given, and all else.
@@ -127,6 +129,28 @@ enum Command {
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
+    /// What caching would do for the traffic of a log: database queries by strategy, L1 by size
+    /// and policy, and the settings to begin with. Starts nothing: the log is simulated.
+    ///
+    /// Writes advise.json, advise.html and larder.toml.
+    Advise(AdviseArgs),
+    /// What advise foretells of L1 beside what the service does: a recorded sequence, replayed in
+    /// its order through L1 alone, on products whose summaries are all as long.
+    Predict {
+        #[arg(long)]
+        trace: PathBuf,
+        #[arg(long, value_enum)]
+        format: Format,
+        /// Entries that fit into L1, as parts of the distinct keys.
+        #[arg(long, value_delimiter = ',', default_value = "0.01,0.05,0.1", value_parser = part_of_keys)]
+        sizes: Vec<f64>,
+        /// Policies: lru, s3-fifo, w-tinylfu, sieve or fifo.
+        #[arg(long, value_delimiter = ',', default_value = "s3-fifo")]
+        eviction: Vec<Eviction>,
+        /// Only the first requests; 0: all.
+        #[arg(long, default_value_t = 0)]
+        limit: usize,
+    },
     /// Two results, figure by figure, with the interval of each difference. Ends with 1 when one
     /// is worse beyond the threshold and its whole interval, too.
     Compare {
@@ -189,6 +213,8 @@ impl Command {
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
             Self::Stock { .. } => "stock",
+            Self::Advise(_) => "advise",
+            Self::Predict { .. } => "predict",
             Self::Verify(_) => "verify",
             Self::Compare { .. } => "compare",
             Self::Report { .. } => "report",
@@ -199,9 +225,16 @@ impl Command {
 /// What a command needs, read before any server is started.
 enum Plan {
     Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
-    Replay(Replay, DataSet),
+    Replay(Replay, Trace, DataSet),
     Retail(Retail),
     Stock(Stock),
+    Predict(Predict, Trace),
+}
+
+/// A part of the keys.
+fn part_of_keys(text: &str) -> Result<f64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| *part > 0.0 && *part <= 1.0);
+    part.ok_or_else(|| "must be above 0, and 1 at most".to_owned())
 }
 
 #[tokio::main]
@@ -212,6 +245,7 @@ async fn main() -> ExitCode {
         Command::Compare { before, after, threshold } => {
             return compare(&common, before, after, *threshold);
         }
+        Command::Advise(args) => return advise(&common, args),
         Command::Verify(args) => return finish(verify(common, args).await),
         _ => {}
     }
@@ -222,16 +256,15 @@ async fn main() -> ExitCode {
     };
     match plan(command) {
         Ok(plans) => finish(carry_out(common, name, plans, db_latency).await),
-        Err(error) => {
-            let data = error.is::<ScenarioError>();
-            refuse(&error, if data { EX_DATAERR } else { EX_USAGE })
-        }
+        Err(error) => refuse(&error, EX_USAGE),
     }
 }
 
+/// Tells of `error`; input that was found and cannot be used has a code of its own.
 fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("larder-bench: {error:#}");
-    ExitCode::from(code)
+    let data = error.is::<BadData>() || error.is::<ScenarioError>();
+    ExitCode::from(if data { EX_DATAERR } else { code })
 }
 
 fn finish(result: Result<bool>) -> ExitCode {
@@ -294,7 +327,9 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
                 connections: connections.into(),
                 contender: strategy.contender(),
             };
-            vec![Plan::Replay(replay, DataSet { products, reviews })]
+            // Read now: what is wrong with it is said before any server starts.
+            let trace = replay.read()?;
+            vec![Plan::Replay(replay, trace, DataSet { products, reviews })]
         }
         Command::OnlineRetail { folder, strategy, looks, limit } => {
             let contenders = vec![strategy.contender()];
@@ -307,7 +342,16 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
         }
-        Command::Report { .. } | Command::Verify(_) | Command::Compare { .. } => {
+        Command::Predict { trace, format, sizes, eviction, limit } => {
+            let trace = absolute(&trace)?;
+            let predict = Predict { trace, sizes, evictions: eviction };
+            let trace = Trace::read(&predict.trace, format)?.limited(limit);
+            vec![Plan::Predict(predict, trace)]
+        }
+        Command::Report { .. }
+        | Command::Verify(_)
+        | Command::Advise(_)
+        | Command::Compare { .. } => {
             bail!("this needs no plan")
         }
     })
@@ -339,10 +383,9 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
         for (contender, connections) in ways {
             let limit = if quick && contender.tiers == "none" { 10_000 } else { 0 };
             let (trace, format) = (std::fs::canonicalize(&trace)?, Format::Cache2k);
-            plans.push(Plan::Replay(
-                Replay { trace, format, limit, connections, contender },
-                data_set,
-            ));
+            let replay = Replay { trace, format, limit, connections, contender };
+            let trace = replay.read()?;
+            plans.push(Plan::Replay(replay, trace, data_set));
         }
     } else {
         eprintln!("Left out: {} is not there (--data DIR)", trace.display());
@@ -396,6 +439,29 @@ impl Common {
             || target_dir().join(format!("{}-{name}", started_at.strftime("%Y%m%d-%H%M%S")));
         self.out.clone().unwrap_or_else(usual)
     }
+}
+
+/// What caching would do for a log.
+fn advise(common: &Common, args: &AdviseArgs) -> ExitCode {
+    let (began, started_at) = (Instant::now(), Timestamp::now());
+    let input = match advise::Input::read(args) {
+        Ok(input) => input,
+        Err(error) => return refuse(&error, EX_USAGE),
+    };
+    if let Some(warning) = input.recording.broken.warning(&args.log) {
+        eprintln!("{warning}");
+    }
+    let advice = advise::analyse(&input, args, command_line(), began);
+    let folder = common.folder("advise", started_at);
+    finish(advise::write(&advice, &folder).and_then(|()| {
+        if common.json {
+            println!("{}", serde_json::to_string_pretty(&advice)?);
+        } else {
+            print!("{}", advise::text(&advice));
+            println!("{}", folder.join("advise.html").display());
+        }
+        Ok(true)
+    }))
 }
 
 /// Whether readers see what they must.
@@ -473,13 +539,15 @@ async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
                     commands::loops(session, &scenario).await?;
                 }
             }
-            Plan::Replay(replay, data) => {
-                let trace = replay.read()?;
+            Plan::Replay(replay, trace, data) => {
                 session.catalogue(data, trace.distinct).await?;
                 commands::replay(session, &replay, &trace).await?;
             }
             Plan::Retail(retail) => commands::online_retail(session, &retail).await?,
             Plan::Stock(stock) => commands::stock(session, &stock).await?,
+            Plan::Predict(predict, trace) => {
+                commands::predict(session, &predict, &trace).await?;
+            }
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ pub use options::{
 pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
-pub use tier::{L2, MemoryTier, RedisTier, TierError};
+pub use tier::{L1Model, L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
     Applied, CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError,

@@ -71,6 +71,26 @@ pub(super) async fn keeps_commit_times(url: &str) -> Result<bool> {
     Ok(setting == "on")
 }
 
+/// Makes `count` products, from the id `first` on, that differ in nothing but their ids, so that
+/// views of ids with as many digits are all as long.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or the ids are taken.
+pub async fn equal_products(admin_url: &str, first: u32, count: u32) -> Result<()> {
+    let last = u64::from(first) + u64::from(count) - 1;
+    let make = format!(
+        "INSERT INTO categories (id, slug, name) VALUES (1, 'equal', 'Equal');
+         INSERT INTO products (id, sku, name, description, category_id, price_minor, currency,
+                               created_at, updated_at)
+         SELECT id, 'equal-' || id, 'One of many', 'As all others', 1, 1999, 'EUR',
+                '2025-01-01Z', '2025-01-01Z'
+         FROM generate_series({first}, {last}) AS made (id);
+         ANALYZE products, larder.versions"
+    );
+    run(admin_url, make).await
+}
+
 /// All products, those with the most reviews first.
 ///
 /// # Errors

@@ -33,8 +33,7 @@ impl Replay {
     ///
     /// When it cannot be read; the message names file and line.
     pub fn read(&self) -> Result<Trace> {
-        let trace = Trace::read(&self.trace, self.format)?;
-        Ok(if self.limit == 0 { trace } else { trace.limited(self.limit) })
+        Ok(Trace::read(&self.trace, self.format)?.limited(self.limit))
     }
 }
 

@@ -16,7 +16,7 @@ pub use counts::{Counts, Snapshot};
 pub use floor::{Dependents, fewest_loads};
 pub use generator::Generator;
 pub use machine::machine;
-pub use process::{Cpu, cpu_of, cpu_of_tree, rss_bytes, tree_rss_bytes};
+pub use process::{Cpu, cpu_of, cpu_of_tree, peak_memory_bytes, rss_bytes, tree_rss_bytes};
 pub use redis::{RedisNode, forget_environment, redis_nodes};
 pub use run::{Labels, Loaded, Measured, measured, measured_by, used};
 pub use sampler::{ProcessUse, Sampler, Watched};

@@ -86,6 +86,14 @@ pub fn tree_rss_bytes(pid: i32) -> u64 {
     own + shared
 }
 
+/// The most resident memory that this process has had, in bytes; none where that is unknown.
+#[must_use]
+pub fn peak_memory_bytes() -> Option<u64> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    let [peak] = status(own, ["VmHWM:"]);
+    (peak > 0).then_some(peak)
+}
+
 /// Sizes in bytes from `/proc/<pid>/status`, by the beginnings of their lines.
 fn status<const N: usize>(pid: i32, names: [&str; N]) -> [u64; N] {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -40,6 +40,19 @@ impl Axis {
     }
 }
 
+/// A curve: its name, and points with what is said of each.
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64, String)>,
+}
+
+/// Where the names of the curves are: where no curve is.
+#[derive(Clone, Copy)]
+pub(crate) enum Legend {
+    Left,
+    Right,
+}
+
 /// A point of a curve.
 pub(super) struct Point {
     /// Which curve.
@@ -52,27 +65,38 @@ pub(super) struct Point {
     pub(super) order: f64,
 }
 
-/// One curve per series: throughput to the right, `title` upwards.
+/// One curve per series: throughput to the right, milliseconds upwards.
 pub(super) fn curves(points: &[Point], title: &str) -> Markup {
-    let x = Axis::over(points.iter().map(|point| point.x), LEFT, WIDTH - EDGE);
-    let y = Axis::over(points.iter().map(|point| point.y), HEIGHT - BOTTOM, EDGE);
     let mut names: Vec<&str> = Vec::new();
     for point in points {
         if !names.contains(&point.series.as_str()) {
             names.push(&point.series);
         }
     }
-    let series = names.iter().enumerate().map(|(number, name)| {
+    let series = names.iter().map(|name| {
         let mut own: Vec<&Point> = points.iter().filter(|point| point.series == *name).collect();
         own.sort_by(|a, b| a.order.total_cmp(&b.order));
-        let placed: Vec<(f64, f64, &Point)> =
-            own.into_iter().map(|point| (x.place(point.x), y.place(point.y), point)).collect();
-        (number, *name, placed)
+        let said = |point: &Point| format!("{name}: {:.0} requests/s, {:.2} ms", point.x, point.y);
+        let points = own.into_iter().map(|point| (point.x, point.y, said(point)));
+        Series { name: (*name).to_owned(), points: points.collect() }
     });
+    let series: Vec<Series> = series.collect();
+    lines(&series, "requests answered per second", title, Legend::Left)
+}
+
+/// Curves over two logarithmic axes.
+pub(crate) fn lines(series: &[Series], x_title: &str, y_title: &str, legend: Legend) -> Markup {
+    let points = || series.iter().flat_map(|series| &series.points);
+    let x = Axis::over(points().map(|point| point.0), LEFT, WIDTH - EDGE);
+    let y = Axis::over(points().map(|point| point.1), HEIGHT - BOTTOM, EDGE);
+    let (legend, anchor) = match legend {
+        Legend::Left => (LEFT + 12.0, "start"),
+        Legend::Right => (WIDTH - EDGE - 12.0, "end"),
+    };
     html! {
         figure {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
-                aria-label=(format!("{title} against throughput, by strategy")) {
+                aria-label=(format!("{y_title} against {x_title}")) {
                 @for tick in x.ticks() {
                     line.grid x1=(x.place(tick)) x2=(x.place(tick)) y1=(EDGE) y2=(HEIGHT - BOTTOM) {}
                     text.tick x=(x.place(tick)) y=(HEIGHT - BOTTOM + 18.0) text-anchor="middle" { (tick) }
@@ -81,21 +105,17 @@ pub(super) fn curves(points: &[Point], title: &str) -> Markup {
                     line.grid x1=(LEFT) x2=(WIDTH - EDGE) y1=(y.place(tick)) y2=(y.place(tick)) {}
                     text.tick x=(LEFT - 8.0) y=(y.place(tick) + 4.0) text-anchor="end" { (tick) }
                 }
-                text.axis x=((LEFT + WIDTH) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" {
-                    "requests answered per second"
-                }
+                text.axis x=((LEFT + WIDTH) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" { (x_title) }
                 text.axis x="14" y=(HEIGHT / 2.0) text-anchor="middle"
-                    transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (title) }
-                @for (number, name, placed) in series {
+                    transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (y_title) }
+                @for (number, series) in series.iter().enumerate() {
                     g class=(format!("series s{}", number % 6)) {
-                        polyline points=(path(&placed)) {}
-                        @for (px, py, point) in &placed {
-                            circle cx=(px) cy=(py) r="4" {
-                                title { (name) ": " (format!("{:.0}", point.x)) " requests/s, "
-                                        (format!("{:.2} ms", point.y)) }
-                            }
+                        polyline points=(path(series, &x, &y)) {}
+                        @for (right, up, said) in &series.points {
+                            circle cx=(x.place(*right)) cy=(y.place(*up)) r="4" { title { (said) } }
                         }
-                        text x=(LEFT + 12.0) y=(EDGE + 16.0 + 18.0 * number as f64) { "● " (name) }
+                        text x=(legend) y=(EDGE + 16.0 + 18.0 * number as f64)
+                            text-anchor=(anchor) { "● " (series.name) }
                     }
                 }
             }
@@ -103,6 +123,8 @@ pub(super) fn curves(points: &[Point], title: &str) -> Markup {
     }
 }
 
-fn path(points: &[(f64, f64, &Point)]) -> String {
-    points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
+fn path(series: &Series, x: &Axis, y: &Axis) -> String {
+    let place =
+        |(right, up, _): &(f64, f64, String)| format!("{:.1},{:.1}", x.place(*right), y.place(*up));
+    series.points.iter().map(place).collect::<Vec<_>>().join(" ")
 }

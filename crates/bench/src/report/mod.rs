@@ -1,7 +1,7 @@
 //! One HTML file for people, of which nothing is fetched from elsewhere, and the same as Markdown.
 
 mod bars;
-mod chart;
+pub(crate) mod chart;
 mod costs;
 mod markdown;
 mod matrix;
@@ -30,6 +30,17 @@ pub fn write(results: &Results, folder: &Path) -> Result<()> {
     };
     write("report.html", page(results).into_string())?;
     write("report.md", markdown::page(results))
+}
+
+/// A number of bytes for people.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let mib = bytes as f64 / (1_u64 << 20) as f64;
+    if mib < 10.0 { format!("{mib:.2} MiB") } else { format!("{mib:.0} MiB") }
+}
+
+/// A part, from 0 to 1, for people.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.1} %", 100.0 * part)
 }
 
 fn page(results: &Results) -> Markup {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use larder::Eviction;
 use larder_bench::bed::{Bed, api_beside_us};
-use larder_bench::commands::{self, Replay, Retail, Session};
+use larder_bench::commands::{self, Predict, Replay, Retail, Session};
+use larder_bench::load::Keys;
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Rounds, Scenario};
-use larder_bench::trace::Format;
+use larder_bench::trace::{Format, Trace};
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis, data_file};
 
@@ -180,4 +182,24 @@ async fn the_real_shops_orders_load_as_seldom_as_any_cache_could() {
     // Writes cost the same with and without a cache.
     let writes = |run: &larder_bench::results::Run| run.db_queries.counted - run.db_queries.loads;
     assert_eq!(writes(none), writes(cached));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_loads_what_the_simulation_foretells() {
+    let Some(mut fixture) = fixture("l1_loads_what_the_simulation_foretells").await else {
+        return;
+    };
+    let trace = Trace::number(Keys::new((1..=3_000).collect(), 0.9, 7).draw(12_000));
+    let predict = Predict {
+        trace: PathBuf::from("drawn"),
+        sizes: vec![0.3],
+        evictions: vec![Eviction::Lru, Eviction::S3Fifo],
+    };
+    commands::predict(&mut fixture.session, &predict, &trace).await.expect("measures");
+    let results = fixture.end().await;
+    assert_eq!((results.runs.len(), results.checks.len()), (2, 4));
+    for run in &results.runs {
+        assert_eq!((run.tiers.as_str(), run.requests), ("l1", 12_000));
+        assert!(run.db_queries.loads > u64::from(trace.distinct), "{:?}", run.db_queries);
+    }
 }
