@@ -41,6 +41,23 @@ pub(super) async fn first_process(url: &str) -> Result<i32> {
     Ok(pid)
 }
 
+/// The slug of the category that holds the most products itself.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or there is no product.
+pub async fn largest_category(admin_url: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let slug = sqlx::query_scalar(
+        "SELECT c.slug FROM categories c JOIN products p ON p.category_id = c.id
+         GROUP BY c.slug ORDER BY count(*) DESC, c.slug LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await?;
+    slug.context("the catalogue has no products")
+}
+
 /// Which pages a change of a product's price changes beside its own: those that show it as
 /// related.
 ///

@@ -15,7 +15,8 @@ use larder_stack::{RedisCluster, Stack, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
 pub use database::{
-    catalogue_size, equal_products, mean_statement_ms, pages_that_show, products_by_popularity,
+    catalogue_size, equal_products, largest_category, mean_statement_ms, pages_that_show,
+    products_by_popularity,
 };
 pub use delay::DelayProxy;
 pub use replicas::Replicas;

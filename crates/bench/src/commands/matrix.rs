@@ -1,6 +1,5 @@
 //! Every strategy under every load, repeats interleaved, with the floor of what was sent.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,7 +7,9 @@ use anyhow::{Result, ensure};
 use super::Session;
 use super::events::events;
 use super::matrix_checks::checks;
-use crate::bed::{ApiSettings, Replicas, pages_that_show, products_by_popularity};
+use crate::bed::{
+    ApiSettings, Replicas, largest_category, pages_that_show, products_by_popularity,
+};
 use crate::load::{
     ClosedLoop, Request, Sent, Targets, allow_connections, closed_loop, open_loop, poisson,
 };
@@ -17,7 +18,7 @@ use crate::measure::{
     redis_nodes, used,
 };
 use crate::results::{Run, summaries, verdicts};
-use crate::scenario::{Contender, Level, Scenario, Workload, span};
+use crate::scenario::{Contender, Level, Products, Scenario, Stream, Workload, span};
 
 /// Streams of requests, so that no two loads of one repeat draw the same: this many for each.
 const STREAMS: u64 = 1 << 20;
@@ -59,7 +60,7 @@ pub(super) struct Cell<'a> {
 /// What all cells share.
 pub(super) struct Ground<'a> {
     pub(super) scenario: &'a Scenario,
-    pub(super) by_rank: Arc<[u32]>,
+    pub(super) products: Products,
     pub(super) dependents: Dependents,
     /// The scenario's file, for command lines.
     pub(super) file: &'a str,
@@ -68,6 +69,15 @@ pub(super) struct Ground<'a> {
 impl Cell<'_> {
     pub(super) fn workload(&self) -> String {
         format!("{}, {}", self.workload.label(), self.level.label())
+    }
+
+    /// Whether `run` is a repeat of it.
+    pub(super) fn is_of(&self, run: &Run) -> bool {
+        let Contender { strategy, tiers, ttl_ms, .. } = self.contender;
+        run.repeat > 0
+            && (&run.strategy, &run.tiers, run.ttl_ms) == (strategy, tiers, *ttl_ms)
+            && run.replicas == self.replicas
+            && run.workload == self.workload()
     }
 
     /// The command line that makes this run again.
@@ -134,10 +144,14 @@ pub async fn matrix(
     let url = session.bed.admin_url().to_owned();
     let ground = Ground {
         scenario,
-        by_rank: products_by_popularity(&url).await?.into(),
+        products: Products {
+            by_rank: products_by_popularity(&url).await?.into(),
+            category: largest_category(&url).await?.into(),
+        },
         dependents: pages_that_show(&url).await?,
         file,
     };
+    ensure!(!ground.products.by_rank.is_empty(), "the catalogue has no products");
     let repeats = 1..=selection.repeats.unwrap_or(matrix.repeats);
     let repeats: Vec<u32> = match selection.repeat {
         Some(repeat) => vec![repeat],
@@ -156,7 +170,7 @@ pub async fn matrix(
         }
     }
     session.end_work();
-    checks(session, scenario);
+    checks(session, scenario, &cells);
     let runs = &session.results().runs;
     let (summaries, verdicts) = (summaries(runs), verdicts(runs));
     session.summed_up(summaries, verdicts, scenario.quick);
@@ -268,7 +282,12 @@ pub(super) fn requests(
     count: usize,
     stream: u64,
 ) -> Vec<Request> {
-    cell.workload.stream(ground.scenario, &ground.by_rank, stream).take(count)
+    all_requests(ground, cell).worker(stream).take(count)
+}
+
+fn all_requests(ground: &Ground<'_>, cell: &Cell<'_>) -> Stream {
+    let requests = cell.workload.requests(ground.scenario, &ground.products);
+    requests.expect("the scenario was checked, and there are products")
 }
 
 async fn users_loop(
@@ -282,9 +301,9 @@ async fn users_loop(
     let matrix = ground.scenario.matrix.as_ref();
     let think = Duration::from_millis(matrix.map_or(0, |matrix| matrix.think_ms).into());
     let settings = ClosedLoop { targets, connections: users, length, think };
+    let all = all_requests(ground, cell);
     let make = |user: u64| {
-        let number = stream + STREAMS + user;
-        let mut stream = cell.workload.stream(ground.scenario, &ground.by_rank, number);
+        let mut stream = all.worker(stream + STREAMS + user);
         move || stream.next_request()
     };
     closed_loop(settings, make).await.into()

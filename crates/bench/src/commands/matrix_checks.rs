@@ -1,19 +1,17 @@
 //! What must hold in the runs of a matrix.
 
 use super::Session;
-use crate::results::{Run, repeats};
+use super::matrix::Cell;
+use crate::results::{self, Run};
 use crate::scenario::Scenario;
 
 /// Notes, for each cell, whether what the scenario demands holds in all its repeats.
-pub(super) fn checks(session: &mut Session, scenario: &Scenario) {
-    let cells: Vec<(String, Vec<Run>)> = repeats(&session.results().runs)
-        .into_iter()
-        .map(|(cell, runs)| {
-            let name = format!("{}, {}", cell.label(), cell.workload);
-            (name, runs.into_iter().cloned().collect())
-        })
-        .collect();
-    for (name, runs) in cells {
+pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'_>]) {
+    for cell in cells {
+        let runs = session.results().runs.iter().filter(|run| cell.is_of(run));
+        let runs: Vec<Run> = runs.cloned().collect();
+        let Some(first) = runs.first() else { continue };
+        let name = format!("{}, {}", results::Cell::of(first).label(), first.workload);
         let counted: u64 = runs.iter().map(|run| run.db_queries.counted).sum();
         let postgres: u64 = runs.iter().map(|run| run.db_queries.pg_stat_statements).sum();
         let equal = runs.iter().all(|run| {
@@ -36,22 +34,15 @@ pub(super) fn checks(session: &mut Session, scenario: &Scenario) {
             let name = format!("{name}: connections to Postgres within the pools' bound");
             session.check(&name, found, most <= bound);
         }
-        if runs[0].tiers != "none" {
-            efficiency(session, scenario, &name, &runs);
+        if let Some(least) = cell.workload.least_efficiency
+            && first.tiers != "none"
+        {
+            efficiency(session, least, &name, &runs);
         }
     }
 }
 
-fn efficiency(session: &mut Session, scenario: &Scenario, name: &str, runs: &[Run]) {
-    let workload = scenario
-        .workloads
-        .iter()
-        .filter(|workload| {
-            let label = format!("{}, ", workload.label());
-            runs[0].workload.strip_prefix(&label).is_some_and(|level| !level.contains(','))
-        })
-        .find_map(|workload| workload.least_efficiency);
-    let Some(least) = workload else { return };
+fn efficiency(session: &mut Session, least: f64, name: &str, runs: &[Run]) {
     let values = runs.iter().filter_map(|run| run.query_efficiency);
     let worst = values.fold(f64::INFINITY, f64::min);
     let (floor, loads): (u64, u64) = runs.iter().fold((0, 0), |(floor, loads), run| {

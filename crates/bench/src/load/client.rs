@@ -20,12 +20,14 @@ pub struct Request {
     pub body: Bytes,
     /// The product that it is about; 0: none.
     pub key: u32,
+    /// Whether 404 is an answer as good as any.
+    pub perhaps_missing: bool,
 }
 
 /// What a load needs to know of an answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// 2xx.
+    /// 2xx; or 404, where that is as good.
     pub ok: bool,
     /// The status; 0 if the connection failed.
     pub status: u16,
@@ -70,13 +72,20 @@ impl Request {
     }
 
     fn of(method: hyper::Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method, path: path.into(), body: body.into(), key: 0 }
+        Self { method, path: path.into(), body: body.into(), key: 0, perhaps_missing: false }
     }
 
     /// The same, known to be about product `key`.
     #[must_use]
     pub const fn about(mut self, key: u32) -> Self {
         self.key = key;
+        self
+    }
+
+    /// The same about something that may not be there.
+    #[must_use]
+    pub const fn perhaps_missing(mut self) -> Self {
+        self.perhaps_missing = true;
         self
     }
 
@@ -174,7 +183,7 @@ impl Client {
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let answer = Answer {
-            ok: status.is_success(),
+            ok: status.is_success() || (request.perhaps_missing && status.as_u16() == 404),
             status: status.as_u16(),
             hit: header("cache-status").is_some_and(|text| text.starts_with("larder; hit")),
             shed: status.as_u16() == 503 && header("retry-after").is_some(),

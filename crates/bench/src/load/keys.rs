@@ -53,11 +53,6 @@ impl Keys {
         }
     }
 
-    /// The next of the same stream's even chances, from 0 to 1.
-    pub fn chance(&mut self) -> f64 {
-        self.random.random_range(0.0..1.0)
-    }
-
     /// The next `count` keys.
     #[must_use]
     pub fn draw(&mut self, count: usize) -> Vec<u32> {

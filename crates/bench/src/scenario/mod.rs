@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use contender::Contender;
 pub use faults::ScenarioError;
 pub use matrix::{EventKind, Level, Matrix};
-pub use workload::{Spec, Stream, Workload};
+pub use workload::{Products, Stream, Workload};
 
 use self::faults::Fault;
 

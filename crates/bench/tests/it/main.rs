@@ -2,6 +2,7 @@
 
 mod command_line;
 mod load;
+mod locust;
 mod matrix;
 mod measurements;
 mod verify;

@@ -5,9 +5,9 @@ use larder_bench::compare::{Comparison, Finding};
 use larder_bench::load::Spread;
 use larder_bench::report;
 use larder_bench::results::{Results, Run};
-use larder_bench::scenario::{
-    Contender, DataSet, EventKind, Matrix, Must, Scenario, Spec, Workload,
-};
+use larder_bench::scenario::{Contender, DataSet, EventKind, Matrix, Must, Scenario, Workload};
+
+use larder_bench::workload::{Spec, Ycsb};
 
 use crate::measurements::fixture;
 
@@ -155,6 +155,29 @@ async fn users_ask_in_a_closed_loop_and_a_restart_costs_what_l1_held() {
     // What one process held in memory is loaded again; what Redis holds is not.
     assert!(l1.cost_queries > 20, "{l1:?}");
     assert!(l2.cost_queries <= 2, "{l2:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kinds_of_workloads_are_answered_and_counted() {
+    let test = "kinds_of_workloads_are_answered_and_counted";
+    let short = Matrix { repeats: 1, replicas: vec![1], seconds: 1.0, sample: 0.0, ..matrix() };
+    let mut scenario = scenario(short, 0.0);
+    scenario.strategies = vec![Contender::new("read-through", "l1+l2")];
+    let kinds = [
+        Spec::Ycsb { workload: Ycsb::D },
+        Spec::Ycsb { workload: Ycsb::E },
+        Spec::Ycsb { workload: Ycsb::F },
+        Spec::HotKeyStorm { exponent: 1.0, share: 0.5, every: 100, updates: 0.1 },
+        Spec::Scan {},
+        Spec::Twitter { cluster: "cluster52".into() },
+    ];
+    let workload = |requests| Workload { requests, least_efficiency: None };
+    scenario.workloads = kinds.map(workload).into();
+    let Some(results) = run(test, &scenario).await else { return };
+    assert_eq!(results.runs.len(), 6);
+    for run in &results.runs {
+        assert!(run.errors == 0 && run.requests > 100, "{run:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
