@@ -29,7 +29,7 @@ fn faults_are_named_with_file_line_and_what_would_be_right() {
         (PRODUCT_PAGE, "view = \"product-page\"", "view = \"page\"", "product-summary"),
         (PRODUCT_PAGE, "seed = 7", "sede = 7", "sede"),
         (PRODUCT_PAGE, "connections = 64", "connections = 0", "load.connections must be from 1"),
-        (PRODUCT_PAGE, "exponent = 1.0", "exponent = -1.0", "workloads.requests must have"),
+        (PRODUCT_PAGE, "exponent = 1.0", "exponent = -1.0", "exponent must be from 0 to 5"),
         (PRODUCT_PAGE, "[0.25,", "[0.0,", "curve.fractions must each"),
         (PRODUCT_PAGE, "rounds = 9", "rounds = 0", "ratios.rounds must be"),
         (
