@@ -1,5 +1,6 @@
 //! Every strategy under every load, repeats interleaved, with the floor of what was sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,14 +12,15 @@ use crate::bed::{
     ApiSettings, Replicas, largest_category, pages_that_show, products_by_popularity,
 };
 use crate::load::{
-    ClosedLoop, Request, Sent, Targets, allow_connections, closed_loop, open_loop, poisson,
+    ClosedLoop, Request, Sent, Targets, allow_connections, closed_loop, in_order, open_loop,
+    poisson,
 };
 use crate::measure::{
     Dependents, Labels, Loaded, Measured, fewest_loads, forget_environment, measured_by,
     redis_nodes, used,
 };
 use crate::results::{Run, summaries, verdicts};
-use crate::scenario::{Contender, Level, Products, Scenario, Stream, Workload, span};
+use crate::scenario::{Contender, Level, Matrix, Products, Scenario, Stream, Workload, span};
 
 /// Streams of requests, so that no two loads of one repeat draw the same: this many for each.
 const STREAMS: u64 = 1 << 20;
@@ -202,18 +204,7 @@ async fn one(
     };
     let mut replicas =
         Replicas::start(&session.bed, settings, cell.replicas, matrix.spread).await?;
-    let mut before = Vec::new();
-    if matrix.warm_up_seconds > 0.0 {
-        let users = match cell.level {
-            Level::Rate(_) => scenario.load.connections,
-            Level::Users(users) => users as usize,
-        };
-        let length = span(matrix.warm_up_seconds);
-        let load =
-            users_loop(ground, cell, replicas.targets(), users, length, repeat_stream(repeat));
-        let labels = Labels { workload: "warm-up".into(), ..Labels::default() };
-        before = measured_by(&session.bed, replicas.apis(), labels, load).await?.sent;
-    }
+    let before = warm_up(session, ground, cell, matrix, &replicas, repeat).await?;
     let labels = Labels {
         workload: cell.workload(),
         offered_rps: match cell.level {
@@ -240,6 +231,37 @@ async fn one(
     replicas.stop().await;
     session.bed.mend().await?;
     forget_environment(&session.bed, &environment).await
+}
+
+/// Fills the cache and warms it up as the scenario says; what was sent.
+async fn warm_up(
+    session: &Session,
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    matrix: &Matrix,
+    replicas: &Replicas,
+    repeat: u32,
+) -> Result<Vec<Sent>> {
+    let Ground { scenario, products, .. } = ground;
+    let labels = || Labels { workload: "warm-up".into(), ..Labels::default() };
+    let mut before = Vec::new();
+    if matrix.fill {
+        let each = cell.workload.asked_for(products).iter();
+        let requests: Arc<[Request]> =
+            each.map(|id| Request::get(scenario.view.path(*id)).about(*id)).collect();
+        let load = in_order(replicas.targets(), scenario.load.connections, requests);
+        before = measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent;
+    }
+    if matrix.warm_up_seconds > 0.0 {
+        let users = match cell.level {
+            Level::Rate(_) => scenario.load.connections,
+            Level::Users(users) => users as usize,
+        };
+        let (length, stream) = (span(matrix.warm_up_seconds), repeat_stream(repeat));
+        let load = users_loop(ground, cell, replicas.targets(), users, length, stream);
+        before.extend(measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent);
+    }
+    Ok(before)
 }
 
 /// The first stream of a repeat; users have the ones after it.

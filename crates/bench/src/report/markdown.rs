@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::matrix::interval;
-use super::verdict::{claim, headline, percent, staleness, times};
+use super::verdict::{claim, headline, percent, sentence, staleness, times};
 use crate::results::{Results, Run, repeats};
 
 /// The whole report.
@@ -11,6 +11,11 @@ pub(super) fn page(results: &Results) -> String {
     let mut text = String::from("# Larder benchmark\n\n");
     if !results.verdicts.is_empty() {
         verdicts(&mut text, results);
+    } else {
+        for summary in &results.summaries {
+            let _ = writeln!(text, "* {}", clean(&sentence(summary)));
+        }
+        text.push('\n');
     }
     for (cell, runs) in repeats(&results.runs) {
         let _ = writeln!(text, "## {}, {}\n", clean(&cell.label()), clean(&cell.workload));

@@ -146,6 +146,18 @@ fn the_first_screen_says_what_was_saved_and_whether_that_is_a_claim() {
 }
 
 #[test]
+fn with_nothing_to_compare_the_first_screen_says_what_was_measured() {
+    let mut results = compared(5);
+    results.runs.retain(|run| run.strategy != "none");
+    (results.summaries, results.verdicts) = (summaries(&results.runs), verdicts(&results.runs));
+    let text = page(&results).into_string();
+    let screen = &text[..text.find("<figure").expect("pictures follow")];
+    let said = "100.0 database queries for 1,000 requests, query efficiency (fewest possible / loads) 0.9091";
+    assert!(screen.contains(said), "{screen}");
+    assert!(markdown::page(&results).contains(said));
+}
+
+#[test]
 fn costs_can_be_changed_without_a_network_and_markdown_says_the_same() {
     let results = compared(5);
     let text = page(&results).into_string();

@@ -3,12 +3,14 @@
 use maud::{Markup, html};
 
 use crate::measure::Interval;
-use crate::results::{REPEATS_FOR_A_CLAIM, Results, Verdict};
+use crate::results::{REPEATS_FOR_A_CLAIM, Results, Summary, Verdict};
 
 pub(super) fn screen(results: &Results) -> Markup {
     let machine = &results.machine;
     html! {
-        @if !results.verdicts.is_empty() {
+        @if results.verdicts.is_empty() {
+            (alone(results))
+        } @else {
             @if results.quick {
                 p.quick { strong { "A quick look, not a claim." } " It has too few repeats: "
                     code { "make bench-full" } " makes claims." }
@@ -46,6 +48,41 @@ pub(super) fn screen(results: &Results) -> Markup {
             }
         }
     }
+}
+
+/// What was measured, where nothing is there to compare it with.
+fn alone(results: &Results) -> Markup {
+    html! {
+        @if !results.summaries.is_empty() {
+            @if results.quick { p.quick { strong { "A quick look, not a claim." } } }
+            ul.summary {
+                @for summary in &results.summaries {
+                    li { (sentence(summary)) }
+                }
+            }
+        }
+    }
+}
+
+/// One cell in a sentence.
+pub(super) fn sentence(summary: &Summary) -> String {
+    let median = |name: &str| summary.metric(name).map(|value| value.median);
+    let part = |name: &str, said: &dyn Fn(f64) -> String| median(name).map(|value| said(value));
+    let parts = [
+        part("achieved_rps", &|rate| format!("{rate:.0} requests answered a second")),
+        part("queries_per_1000_requests", &|queries| {
+            format!("{queries:.1} database queries for 1,000 requests")
+        }),
+        part("query_efficiency", &|part| {
+            format!("query efficiency (fewest possible / loads) {part:.4}")
+        }),
+        part("mean_ms", &|mean| format!("mean {mean:.2} ms")),
+        part("p99_ms", &|p99| format!("p99 {p99:.2} ms")),
+        part("errors", &|errors| format!("{errors:.0} errors")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let claim = if summary.claim { "" } else { " (no claim)" };
+    format!("{}, {}: {}{claim}.", summary.cell.label(), summary.cell.workload, parts.join(", "))
 }
 
 /// The best verdict in a sentence.

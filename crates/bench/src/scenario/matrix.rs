@@ -20,6 +20,9 @@ pub struct Matrix {
     pub spread: Spread,
     /// How often each cell is measured, in turn with all others.
     pub repeats: u32,
+    /// Whether every product that is asked for is asked for once before.
+    #[serde(default)]
+    pub fill: bool,
     /// Seconds before anything is measured, under the same load.
     #[serde(default)]
     pub warm_up_seconds: f64,

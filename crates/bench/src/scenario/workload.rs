@@ -19,6 +19,9 @@ use crate::workload::{self, Operation, Spec};
 pub struct Workload {
     /// Which products, and what is done with them.
     pub requests: Spec,
+    /// Only the so many most popular products; none: all.
+    #[serde(default)]
+    pub products: Option<u32>,
     /// The query efficiency that cached strategies must reach, if there is one.
     #[serde(default)]
     pub least_efficiency: Option<f64>,
@@ -52,6 +55,13 @@ impl Workload {
     /// For people.
     #[must_use]
     pub fn label(&self) -> String {
+        match self.products {
+            None => self.kind(),
+            Some(products) => format!("{} over {products} products", self.kind()),
+        }
+    }
+
+    fn kind(&self) -> String {
         let with_updates = |kind: String, updates: f64| match updates {
             0.0 => kind,
             updates => format!("{kind}, {:.0} % writes", updates * 100.0),
@@ -92,8 +102,8 @@ impl Workload {
     ///
     /// When there are no products.
     pub fn requests(&self, scenario: &Scenario, products: &Products) -> Result<Stream> {
-        let by_rank = Arc::clone(&products.by_rank);
-        let last_id = by_rank.iter().copied().max().unwrap_or(0);
+        let last_id = products.by_rank.iter().copied().max().unwrap_or(0);
+        let by_rank = self.asked_for(products).into();
         Ok(Stream {
             operations: workload::Workload::new(&self.requests, by_rank, scenario.load.seed)?,
             products: products.clone(),
@@ -105,12 +115,23 @@ impl Workload {
         })
     }
 
+    /// The products that are asked for, the most popular first.
+    #[must_use]
+    pub fn asked_for<'a>(&self, products: &'a Products) -> &'a [u32] {
+        let all = &products.by_rank;
+        let most = self.products.map_or(all.len(), |most| all.len().min(most as usize));
+        &all[..most]
+    }
+
     pub(super) fn validate(&self) -> Result<(), Fault> {
         let fault =
             |key: &str, must: String| Err(Fault { place: format!("workloads.{key}"), must });
         // Any product shows whether the specification can work.
         if let Err(error) = workload::Workload::new(&self.requests, [1].into(), 0) {
             return fault("requests", format!("cannot be: {error:#}"));
+        }
+        if self.products == Some(0) {
+            return fault("products", "must be at least 1".to_owned());
         }
         if self.least_efficiency.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
             return fault("least_efficiency", "must be from 0 to 1".to_owned());
@@ -206,7 +227,7 @@ mod tests {
     use crate::workload::Ycsb;
 
     fn stream(requests: Spec, number: u64) -> Stream {
-        let workload = Workload { requests, least_efficiency: None };
+        let workload = Workload { requests, products: None, least_efficiency: None };
         let products = Products { by_rank: (1..=1_000).collect(), category: "kitchen".into() };
         let all = workload.requests(&Scenario::product_page(), &products).expect("it can work");
         all.worker(number)

@@ -16,6 +16,7 @@ fn matrix() -> Matrix {
         replicas: vec![2],
         spread: Spread::RoundRobin,
         repeats: 2,
+        fill: false,
         warm_up_seconds: 0.5,
         seconds: 1.5,
         rates: vec![150.0],
@@ -33,6 +34,7 @@ fn scenario(matrix: Matrix, updates: f64) -> Scenario {
         data: DataSet { products: 300, reviews: 3_000 },
         workloads: vec![Workload {
             requests: Spec::Zipf { exponent: 0.99, updates },
+            products: None,
             least_efficiency: None,
         }],
         curve: None,
@@ -158,6 +160,32 @@ async fn users_ask_in_a_closed_loop_and_a_restart_costs_what_l1_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_filled_is_not_loaded_again() {
+    let test = "what_was_filled_is_not_loaded_again";
+    let filled = Matrix {
+        replicas: vec![1],
+        repeats: 1,
+        fill: true,
+        warm_up_seconds: 0.0,
+        rates: Vec::new(),
+        users: vec![100],
+        sample: 0.0,
+        ..matrix()
+    };
+    let mut scenario = scenario(filled, 0.0);
+    scenario.workloads[0].products = Some(100);
+    scenario.strategies = vec![Contender::new("read-through", "l1+l2")];
+    let Some(results) = run(test, &scenario).await else { return };
+    let [run] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    assert_eq!(
+        (run.db_queries.loads, run.db_queries.floor, run.errors),
+        (0, Some(0), 0),
+        "{run:?}"
+    );
+    assert!(run.requests > 500 && run.hit_ratio.l1 == Some(1.0), "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kinds_of_workloads_are_answered_and_counted() {
     let test = "kinds_of_workloads_are_answered_and_counted";
     let short = Matrix { repeats: 1, replicas: vec![1], seconds: 1.0, sample: 0.0, ..matrix() };
@@ -171,7 +199,7 @@ async fn kinds_of_workloads_are_answered_and_counted() {
         Spec::Scan {},
         Spec::Twitter { cluster: "cluster52".into() },
     ];
-    let workload = |requests| Workload { requests, least_efficiency: None };
+    let workload = |requests| Workload { requests, products: None, least_efficiency: None };
     scenario.workloads = kinds.map(workload).into();
     let Some(results) = run(test, &scenario).await else { return };
     assert_eq!(results.runs.len(), 6);
