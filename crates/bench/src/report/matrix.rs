@@ -31,17 +31,21 @@ pub(super) fn sections(results: &Results) -> Markup {
 
 /// Response time against throughput, where a cell was measured under several loads.
 fn throughput(summaries: &[Summary]) -> Markup {
-    let points: Vec<Point> = summaries
+    // All but the load is what a curve is of.
+    let series = |summary: &Summary| {
+        let workload = &summary.cell.workload;
+        let kind = workload.rsplit_once(", ").map_or(workload.as_str(), |(kind, _)| kind);
+        format!("{}, {kind}", summary.cell.label())
+    };
+    let several = summaries
         .iter()
-        .filter_map(|summary| {
-            let x = summary.metric("achieved_rps")?.median;
-            let y = summary.metric("mean_ms")?.median;
-            Some(Point { series: summary.cell.label(), x, y, order: x })
-        })
-        .collect();
-    let several = summaries.iter().any(|one| {
-        summaries.iter().filter(|other| other.cell.label() == one.cell.label()).count() > 1
+        .any(|one| summaries.iter().filter(|other| series(other) == series(one)).count() > 1);
+    let points = summaries.iter().filter_map(|summary| {
+        let x = summary.metric("achieved_rps")?.median;
+        let y = summary.metric("mean_ms")?.median;
+        Some(Point { series: series(summary), x, y, order: x })
     });
+    let points: Vec<Point> = points.collect();
     html! {
         @if several {
             h2 { "Response time against throughput" }

@@ -67,7 +67,7 @@ fn alone(results: &Results) -> Markup {
 /// One cell in a sentence.
 pub(super) fn sentence(summary: &Summary) -> String {
     let median = |name: &str| summary.metric(name).map(|value| value.median);
-    let part = |name: &str, said: &dyn Fn(f64) -> String| median(name).map(|value| said(value));
+    let part = |name: &str, said: &dyn Fn(f64) -> String| median(name).map(said);
     let parts = [
         part("achieved_rps", &|rate| format!("{rate:.0} requests answered a second")),
         part("queries_per_1000_requests", &|queries| {
