@@ -115,6 +115,7 @@ async fn strategies_are_measured_in_turn_and_counted_twice() {
     let folder = tempfile::tempdir().expect("a folder");
     results.write(folder.path()).expect("writes");
     report::write(&Results::read(folder.path()).expect("reads"), folder.path()).expect("writes");
+    compared_by_command(&results);
     for (file, shown) in [
         ("report.html", "database queries saved"),
         ("report.md", "| read-through l1+l2, 2 processes |"),
@@ -123,6 +124,37 @@ async fn strategies_are_measured_in_turn_and_counted_twice() {
         let text = std::fs::read_to_string(folder.path().join(file)).expect("a file");
         assert!(text.contains(shown), "{file} has no {shown}");
     }
+}
+
+/// `compare` ends with 0 or 1, `report` rebuilds the page: on these results, each run five times.
+fn compared_by_command(results: &Results) {
+    let ended = |arguments: [&std::path::Path; 3]| {
+        let program = std::process::Command::new(env!("CARGO_BIN_EXE_larder-bench"))
+            .args(arguments.into_iter().filter(|argument| !argument.as_os_str().is_empty()))
+            .output()
+            .expect("runs");
+        (program.status.code(), String::from_utf8_lossy(&program.stdout).into_owned())
+    };
+    let first = results.runs.iter().filter(|run| run.repeat == 1);
+    let five = first.flat_map(|run| (1..=5).map(|repeat| Run { repeat, ..run.clone() }));
+    let before = Results { runs: five.collect(), ..results.clone() };
+    let mut after = before.clone();
+    for run in &mut after.runs {
+        run.latency_ms.p99 *= 2.0;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    before.write(&old).expect("writes");
+    after.write(&new).expect("writes");
+    let (code, said) = ended(["compare".as_ref(), &old, &new]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("p99_ms") && said.contains("WORSE"), "{said}");
+    assert!(said.contains("3 figures are worse"), "{said}");
+    assert_eq!(ended(["compare".as_ref(), &new, &old]).0, Some(0));
+    assert_eq!(ended(["compare".as_ref(), &old, &old]).0, Some(0));
+    let (code, said) = ended(["report".as_ref(), &old, "".as_ref()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(old.join("report.html").exists() && old.join("report.md").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
