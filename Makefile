@@ -67,7 +67,12 @@ check: ## Format, lints, docs, dependencies: what a change must pass before revi
 	@deploy/check.sh
 
 .PHONY: bench
-bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=--quick: two minutes)
+bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench all --quick $(ARGS)
+
+.PHONY: bench-full
+bench-full: deps ## The same with enough repeats for claims: more than an hour
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 

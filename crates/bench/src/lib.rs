@@ -4,6 +4,7 @@ pub mod advise;
 pub mod bed;
 pub mod chaos;
 pub mod commands;
+pub mod compare;
 pub mod floor;
 pub mod load;
 pub mod measure;

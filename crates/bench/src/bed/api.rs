@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bed;
 use crate::load::Client;
@@ -45,6 +46,7 @@ pub struct Api {
     role: String,
     url: String,
     feed_url: String,
+    pool_bound: u64,
 }
 
 impl Api {
@@ -55,11 +57,17 @@ impl Api {
     /// When it does not; the end of its log is in the message.
     pub async fn start(bed: &Bed, settings: ApiSettings) -> Result<Self> {
         let (role, url) = bed.role(&settings.admin_url, "larder_application").await?;
+        let url = bed.for_service(url);
         // The relay is counted on its own: it asks whether anybody reads or not.
         let (_, feed_url) = bed.role(&settings.admin_url, "larder_relay").await?;
+        let feed_url = bed.for_service(feed_url);
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut api = Self { settings, child: None, address, role, url, feed_url };
+        let mut api = Self { settings, child: None, address, role, url, feed_url, pool_bound: 0 };
         ensure!(api.launch(bed, &[]).await?, "catalog-api aborted: {}", api.said());
+        let config = api.client().fetch("/admin/config").await?;
+        let config: serde_json::Value = serde_json::from_slice(&config)?;
+        let bound = config["database"]["max_connections"].as_u64();
+        api.pool_bound = bound.context("/admin/config has database.max_connections")?;
         Ok(api)
     }
 
@@ -174,6 +182,12 @@ impl Api {
         self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok()).unwrap_or(-1)
     }
 
+    /// How many connections to Postgres its pool may hold.
+    #[must_use]
+    pub const fn pool_bound(&self) -> u64 {
+        self.pool_bound
+    }
+
     /// Its database role.
     #[must_use]
     pub fn role(&self) -> &str {
@@ -196,6 +210,18 @@ impl Api {
     #[must_use]
     pub const fn client(&self) -> Client {
         Client::new(self.address)
+    }
+
+    /// Ends it as its supervisor would: it writes what it has still to write.
+    pub async fn stop(mut self) {
+        if let Some(pid) = Pid::from_raw(self.pid()) {
+            // It may have died; then there is nobody to tell.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while self.is_running() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

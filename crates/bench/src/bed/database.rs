@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use crate::measure::Dependents;
+
 /// Runs SQL of this module's own making.
 pub(super) async fn run(url: &str, sql: String) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
@@ -26,6 +28,55 @@ pub(super) async fn drop_all(url: &str, prefix: &str) -> Result<()> {
     }
     connection.close().await?;
     Ok(())
+}
+
+/// The process id of the server's first process.
+pub(super) async fn first_process(url: &str) -> Result<i32> {
+    let mut connection = PgConnection::connect(url).await?;
+    let pid: i32 =
+        sqlx::query_scalar("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int")
+            .fetch_one(&mut connection)
+            .await?;
+    connection.close().await?;
+    Ok(pid)
+}
+
+/// The slug of the category that holds the most products itself.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or there is no product.
+pub async fn largest_category(admin_url: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let slug = sqlx::query_scalar(
+        "SELECT c.slug FROM categories c JOIN products p ON p.category_id = c.id
+         GROUP BY c.slug ORDER BY count(*) DESC, c.slug LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await?;
+    slug.context("the catalogue has no products")
+}
+
+/// Which pages a change of a product's price changes beside its own: those that show it as
+/// related.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or an id is too large for a load.
+pub async fn pages_that_show(admin_url: &str) -> Result<Dependents> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let links: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT DISTINCT related_id, product_id FROM related_products")
+            .fetch_all(&mut connection)
+            .await?;
+    connection.close().await?;
+    let id = |id: i64| u32::try_from(id).context("a product's id");
+    let mut pages = Dependents::new();
+    for (shown, page) in links {
+        pages.entry(id(shown)?).or_default().push(id(page)?);
+    }
+    Ok(pages)
 }
 
 /// Whether Postgres keeps the time of each commit.

@@ -72,8 +72,8 @@ pub async fn predict(session: &mut Session, predict: &Predict, trace: &Trace) ->
                 "{name}, equal values, L1 of {entries} entries ({:.1} % of the keys) with {eviction}",
                 part * 100.0
             );
-            let labels = Labels { workload: workload.clone(), floor, offered_rps: None };
-            let load = in_order(api.address(), 1, Arc::clone(&requests));
+            let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
+            let load = in_order(api.address().into(), 1, Arc::clone(&requests));
             let run = measured(&session.bed, &api, labels, load).await?;
             session.check(
                 &format!("{workload}: every request is answered"),

@@ -2,8 +2,6 @@
 
 use maud::{Markup, html};
 
-use crate::results::Run;
-
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
 /// Space left for labels: left, bottom, and the other two sides.
@@ -55,23 +53,32 @@ pub(crate) enum Legend {
     Right,
 }
 
-/// One curve per strategy: throughput to the right, `value` upwards.
-pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) -> Markup {
+/// A point of a curve.
+pub(super) struct Point {
+    /// Which curve.
+    pub(super) series: String,
+    /// Requests answered per second.
+    pub(super) x: f64,
+    /// What is shown upwards.
+    pub(super) y: f64,
+    /// Its place among the points of its curve.
+    pub(super) order: f64,
+}
+
+/// One curve per series: throughput to the right, milliseconds upwards.
+pub(super) fn curves(points: &[Point], title: &str) -> Markup {
     let mut names: Vec<&str> = Vec::new();
-    for run in runs {
-        if !names.contains(&run.strategy.as_str()) {
-            names.push(&run.strategy);
+    for point in points {
+        if !names.contains(&point.series.as_str()) {
+            names.push(&point.series);
         }
     }
     let series = names.iter().map(|name| {
-        let mut own: Vec<&Run> = runs.iter().copied().filter(|run| run.strategy == *name).collect();
-        let offered = |run: &Run| run.offered_rps.unwrap_or(run.achieved_rps);
-        own.sort_by(|a, b| offered(a).total_cmp(&offered(b)));
-        let point = |run: &Run| {
-            let said = format!("{name}: {:.0} requests/s, {:.2} ms", run.achieved_rps, value(run));
-            (run.achieved_rps, value(run), said)
-        };
-        Series { name: (*name).to_owned(), points: own.into_iter().map(point).collect() }
+        let mut own: Vec<&Point> = points.iter().filter(|point| point.series == *name).collect();
+        own.sort_by(|a, b| a.order.total_cmp(&b.order));
+        let said = |point: &Point| format!("{name}: {:.0} requests/s, {:.2} ms", point.x, point.y);
+        let points = own.into_iter().map(|point| (point.x, point.y, said(point)));
+        Series { name: (*name).to_owned(), points: points.collect() }
     });
     let series: Vec<Series> = series.collect();
     lines(&series, "requests answered per second", title, Legend::Left)

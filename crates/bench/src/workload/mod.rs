@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use presets::{Preset, presets};
 pub use spec::Spec;
-pub use ycsb::Ycsb;
+pub use ycsb::{EXPONENT as YCSB_EXPONENT, Ycsb};
 
 use crate::load::Keys;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Choice, Mix};
 
 /// YCSB's constant.
-const EXPONENT: f64 = 0.99;
+pub const EXPONENT: f64 = 0.99;
 /// Scans are evenly from 1 to so many products long.
 pub(super) const LONGEST_SCAN: u32 = 100;
 

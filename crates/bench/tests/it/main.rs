@@ -3,5 +3,7 @@
 mod chaos;
 mod command_line;
 mod load;
+mod locust;
+mod matrix;
 mod measurements;
 mod verify;

@@ -8,20 +8,20 @@ use larder_bench::commands::{self, Predict, Replay, Retail, Session, Stock};
 use larder_bench::load::Keys;
 use larder_bench::report;
 use larder_bench::results::Results;
-use larder_bench::scenario::{Contender, DataSet, Scenario};
+use larder_bench::scenario::{Contender, DataSet, Rounds, Scenario};
 use larder_bench::trace::{Format, Trace};
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis, data_file};
 
 /// Dropped in this order: what is measured, its database, the servers.
-struct Fixture {
-    session: Session,
+pub(crate) struct Fixture {
+    pub(crate) session: Session,
     _database: TestDatabase,
     _redis: TestRedis,
     _postgres: TestPostgres,
 }
 
-async fn fixture(test: &str) -> Option<Fixture> {
+pub(crate) async fn fixture(test: &str) -> Option<Fixture> {
     if testing::skip_without_servers(test) {
         return None;
     }
@@ -46,7 +46,7 @@ async fn fixture(test: &str) -> Option<Fixture> {
 
 impl Fixture {
     /// Ends the measurement; what was found.
-    async fn end(self) -> Results {
+    pub(crate) async fn end(self) -> Results {
         self.session.bed.stop().await;
         let results = self.session.results().clone();
         for check in &results.checks {
@@ -60,10 +60,11 @@ fn small() -> Scenario {
     let mut scenario = Scenario::product_page();
     scenario.data = DataSet { products: 300, reviews: 3_000 };
     scenario.load.connections = 8;
-    scenario.curve.warm_up_seconds = 0.5;
-    scenario.curve.saturation_seconds = 0.5;
-    scenario.curve.seconds = 0.5;
-    scenario.curve.fractions = vec![0.5];
+    let curve = scenario.curve.as_mut().expect("it has one");
+    curve.warm_up_seconds = 0.5;
+    curve.saturation_seconds = 0.5;
+    curve.seconds = 0.5;
+    curve.fractions = vec![0.5];
     scenario
 }
 
@@ -113,7 +114,7 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
     let test = "ratios_come_from_paired_rounds_in_which_nothing_is_loaded";
     let Some(mut fixture) = fixture(test).await else { return };
     let mut scenario = small();
-    (scenario.ratios.rounds, scenario.ratios.seconds, scenario.ratios.draws) = (3, 0.3, 500);
+    scenario.ratios = Some(Rounds { rounds: 3, seconds: 0.3, draws: 500 });
     fixture.session.catalogue(scenario.data, 1).await.expect("fills");
     commands::ratios(&mut fixture.session, &scenario).await.expect("measures");
     fixture.session.bed.stop().await;
