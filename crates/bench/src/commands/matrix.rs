@@ -16,7 +16,7 @@ use crate::load::{
     poisson,
 };
 use crate::measure::{
-    Dependents, Labels, Loaded, Measured, fewest_loads, forget_environment, measured_by,
+    Dependents, Labels, Loaded, Measured, Writes, fewest_loads, forget_environment, measured_by,
     redis_nodes, used,
 };
 use crate::results::{Run, summaries, verdicts};
@@ -272,8 +272,13 @@ const fn repeat_stream(repeat: u32) -> u64 {
 fn floor(ground: &Ground<'_>, cell: &Cell<'_>, before: &[Sent], sent: &[Sent]) -> u64 {
     let Contender { strategy, ttl_ms, .. } = cell.contender;
     let ttl = (*ttl_ms > 0).then(|| Duration::from_millis(*ttl_ms));
-    // Under `ttl` nobody hears of writes; with no cache the floor is that of a coherent one.
-    fewest_loads(before, sent, &ground.dependents, ttl, strategy != "ttl")
+    // With no cache the floor is that of a coherent one.
+    let writes = match strategy.as_str() {
+        "ttl" => Writes::Untold,
+        "write-through" => Writes::Publish,
+        _ => Writes::Invalidate,
+    };
+    fewest_loads(before, sent, &ground.dependents, ttl, writes)
 }
 
 /// The load of a cell, for `length`.

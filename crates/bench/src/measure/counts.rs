@@ -230,10 +230,16 @@ impl Counts {
 }
 
 impl Lookups {
+    /// All of them.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.hits + self.misses
+    }
+
     /// The part that was answered; `None` without lookups.
     #[must_use]
     pub fn hit_ratio(self) -> Option<f64> {
-        let lookups = self.hits + self.misses;
+        let lookups = self.count();
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 }

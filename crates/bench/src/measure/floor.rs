@@ -13,6 +13,17 @@ use crate::load::Sent;
 /// Which other keys' values a write of a key changes.
 pub type Dependents = HashMap<u32, Vec<u32>>;
 
+/// What a write means to the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Nobody tells it: the strategy promises no more than the TTL.
+    Untold,
+    /// What it holds of the key is old.
+    Invalidate,
+    /// The same, and the new value may be stored by the write itself.
+    Publish,
+}
+
 #[derive(Clone, Copy, Default)]
 struct Key {
     /// When the last load may have ended at the latest; `None`: never loaded.
@@ -23,19 +34,18 @@ struct Key {
 
 enum Event {
     Read { key: u32, ends_us: u64, counts: bool },
-    Written { key: u32, began_us: u64 },
+    Written { key: u32, began_us: u64, stored: bool },
 }
 
 /// The fewest loads for the reads in `measured`, where the cache has answered `before` first (in
-/// warm-up) and entries live for `ttl`. Where `writes_count` is false, nobody is told of writes:
-/// the strategy promises no more than the TTL.
+/// warm-up) and entries live for `ttl`.
 #[must_use]
 pub fn fewest_loads(
     before: &[Sent],
     measured: &[Sent],
     dependents: &Dependents,
     ttl: Option<Duration>,
-    writes_count: bool,
+    writes: Writes,
 ) -> u64 {
     let sequence = before.iter().map(|sent| (sent, false));
     let sequence = sequence.chain(measured.iter().map(|sent| (sent, true)));
@@ -44,10 +54,13 @@ pub fn fewest_loads(
         if !sent.write {
             let read = Event::Read { key: sent.key, ends_us: sent.ended_us, counts };
             events.push((sent.begun_us, read));
-        } else if writes_count {
+        } else if writes != Writes::Untold {
             let others = dependents.get(&sent.key).map_or(&[][..], Vec::as_slice);
             for key in others.iter().chain([&sent.key]) {
-                events.push((sent.ended_us, Event::Written { key: *key, began_us: sent.begun_us }));
+                // A load that the measurement does not count.
+                let stored = writes == Writes::Publish && !counts && *key == sent.key;
+                let written = Event::Written { key: *key, began_us: sent.begun_us, stored };
+                events.push((sent.ended_us, written));
             }
         }
     }
@@ -64,14 +77,19 @@ pub fn fewest_loads(
                     key.written_us.is_none_or(|written| written < loaded)
                         && at <= loaded.saturating_add(ttl_us)
                 });
-                if !valid {
+                if !counts {
+                    key.loaded_us = key.loaded_us.max(Some(ends_us));
+                } else if !valid {
                     key.loaded_us = Some(ends_us);
-                    loads += u64::from(counts);
+                    loads += 1;
                 }
             }
-            Event::Written { key, began_us } => {
+            Event::Written { key, began_us, stored } => {
                 let key = keys.entry(key).or_default();
                 key.written_us = key.written_us.max(Some(began_us));
+                if stored {
+                    key.loaded_us = key.loaded_us.max(Some(at));
+                }
             }
         }
     }
@@ -87,7 +105,7 @@ mod tests {
     }
 
     fn floor(measured: &[Sent]) -> u64 {
-        fewest_loads(&[], measured, &Dependents::new(), None, true)
+        fewest_loads(&[], measured, &Dependents::new(), None, Writes::Invalidate)
     }
 
     #[test]
@@ -122,18 +140,34 @@ mod tests {
             sent(2, false, 4, 5),
             sent(4, false, 4, 5),
         ];
-        assert_eq!(fewest_loads(&[], &steps, &dependents, None, true), 3);
-        assert_eq!(fewest_loads(&[], &steps, &dependents, None, false), 2);
+        assert_eq!(fewest_loads(&[], &steps, &dependents, None, Writes::Invalidate), 3);
+        assert_eq!(fewest_loads(&[], &steps, &dependents, None, Writes::Untold), 2);
     }
 
     #[test]
     fn warm_up_counts_for_nothing_but_what_it_left_and_entries_expire() {
         let before = [sent(1, false, 0, 1)];
         let measured = [sent(1, false, 2_000, 2_001), sent(1, false, 3_000, 3_001)];
-        let of = |ttl| fewest_loads(&before, &measured, &Dependents::new(), ttl, true);
+        let of =
+            |ttl| fewest_loads(&before, &measured, &Dependents::new(), ttl, Writes::Invalidate);
         assert_eq!(of(None), 0);
         assert_eq!(of(Some(Duration::from_micros(1_500))), 1);
         assert_eq!(of(Some(Duration::from_micros(10))), 2);
+    }
+
+    #[test]
+    fn what_warm_up_may_have_loaded_is_not_asked_for_again() {
+        // The second read of the warm-up overlaps the write: it may have loaded the new value.
+        let before = [sent(1, false, 0, 5), sent(1, true, 10, 20), sent(1, false, 15, 25)];
+        let measured = [sent(1, false, 100, 101)];
+        let of = |before: &[Sent], writes| {
+            fewest_loads(before, &measured, &Dependents::new(), None, writes)
+        };
+        assert_eq!(of(&before, Writes::Invalidate), 0);
+        assert_eq!(of(&before[..2], Writes::Invalidate), 1);
+        // A write that publishes has stored it.
+        assert_eq!(of(&before[..2], Writes::Publish), 0);
+        assert_eq!(of(&before[..1], Writes::Invalidate), 0);
     }
 
     #[test]

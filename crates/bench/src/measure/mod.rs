@@ -13,7 +13,7 @@ mod staleness;
 mod statistics;
 
 pub use counts::{Counts, Snapshot};
-pub use floor::{Dependents, fewest_loads};
+pub use floor::{Dependents, Writes, fewest_loads};
 pub use generator::Generator;
 pub use machine::machine;
 pub use process::{Cpu, cpu_of, cpu_of_tree, peak_memory_bytes, rss_bytes, tree_rss_bytes};

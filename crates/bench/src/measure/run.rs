@@ -14,7 +14,9 @@ use super::sampler::{ProcessUse, Sampler, Watched};
 use super::staleness::StalenessMs;
 use crate::bed::{Api, Bed};
 use crate::load::{OpenLoop, Outcome, Sent};
-use crate::results::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run};
+use crate::results::{
+    Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run, TierLookups,
+};
 
 /// What a run is, beside its figures.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +133,7 @@ pub async fn measured_by<L: Into<Loaded>>(
         redis_round_trips: counts.round_trips,
         redis_bytes: bytes_between(&redis_before, &redis_after),
         hit_ratio: HitRatio { l1: counts.l1.hit_ratio(), l2: counts.l2.hit_ratio() },
+        lookups: TierLookups { l1: counts.l1.count(), l2: counts.l2.count() },
         coalesced: Coalesced {
             process: counts.coalesced_process,
             cluster: counts.coalesced_cluster,

@@ -1,8 +1,8 @@
 use super::*;
 use crate::measure::{Cpu, Generator, Interval, StalenessMs};
 use crate::results::{
-    Check, Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Machine, Memory, summaries,
-    verdicts,
+    Check, Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Machine, Memory, TierLookups,
+    summaries, verdicts,
 };
 
 fn run(strategy: &str, offered: Option<f64>, floor: Option<u64>) -> Run {
@@ -37,6 +37,7 @@ fn run(strategy: &str, offered: Option<f64>, floor: Option<u64>) -> Run {
         redis_round_trips: 1_077,
         redis_bytes: 4_096,
         hit_ratio: HitRatio { l1: None, l2: Some(0.923) },
+        lookups: TierLookups::default(),
         coalesced: Coalesced::default(),
         staleness_ms: StalenessMs { p50: Some(0.0), p99: Some(2.5), max: Some(10.0) },
         stale_reads: Some(3),

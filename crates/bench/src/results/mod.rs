@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-pub use run::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run};
+pub use run::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run, TierLookups};
 pub use summary::{
     Better, Cell, Figure, METRICS, Metric, REPEATS_FOR_A_CLAIM, Summary, repeats, summaries,
 };

@@ -62,6 +62,9 @@ pub struct Run {
     pub redis_bytes: u64,
     /// Lookups answered by each tier.
     pub hit_ratio: HitRatio,
+    /// Lookups in each tier, by the service's own count.
+    #[serde(default)]
+    pub lookups: TierLookups,
     /// Loads that were saved because another was under way.
     #[serde(default)]
     pub coalesced: Coalesced,
@@ -130,6 +133,15 @@ pub struct HitRatio {
     pub l1: Option<f64>,
     /// Redis Cluster; none where it was not asked.
     pub l2: Option<f64>,
+}
+
+/// Lookups in each tier.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct TierLookups {
+    /// In the service's processes.
+    pub l1: u64,
+    /// In Redis Cluster.
+    pub l2: u64,
 }
 
 /// Loads that were saved because another was under way.

@@ -215,6 +215,8 @@ async fn what_was_filled_is_not_loaded_again() {
         "{run:?}"
     );
     assert!(run.requests > 500 && run.hit_ratio.l1 == Some(1.0), "{run:?}");
+    // The service counted every request that the load generator did.
+    assert_eq!(run.lookups.l1, run.requests, "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
