@@ -8,7 +8,9 @@ state="${STACK_DIR:-.stack}"
 venv="${LOCUST_VENV:-$state/locust}"
 version="${LOCUST_VERSION:-2.43.4}"
 
-if [ ! -x "$venv/bin/locust" ]; then
+# An environment that was moved or copied does not run: it is made anew.
+if ! "$venv/bin/locust" --version >/dev/null 2>&1; then
+    rm -rf "$venv"
     echo "Installing Locust $version into $venv …" >&2
     if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "locust==$version"; } >&2; then
         rm -rf "$venv"
