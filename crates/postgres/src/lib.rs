@@ -15,10 +15,10 @@ pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
 pub use journal::{
     Applier, Coalesced, Entry, Outcome, PostgresJournal, Refused, Taken, apply, settle, taken,
 };
-/// The ports of journals, for who applies entries and knows no cache.
+/// The ports of journals, for who applies entries and knows no cache, and what their tests need.
 pub use larder::{
     Base, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError, JournalState,
-    Journaled, Made, Settled, Sink, Version, Write, WriteState,
+    Journaled, Made, Settled, Sink, Version, VolatileJournal, Write, WriteState, testing,
 };
 pub use ledger::{Ledger, LedgerRow, Totals};
 pub use statement::{Purpose, Statement};

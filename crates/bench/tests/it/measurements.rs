@@ -46,9 +46,14 @@ pub(crate) async fn fixture(test: &str) -> Option<Fixture> {
 
 impl Fixture {
     /// Ends the measurement; what was found.
-    pub(crate) async fn end(self) -> Results {
+    async fn ended(self) -> Results {
         self.session.bed.stop().await;
-        let results = self.session.results().clone();
+        self.session.results().clone()
+    }
+
+    /// The same, if all holds that must.
+    pub(crate) async fn end(self) -> Results {
+        let results = self.ended().await;
         for check in &results.checks {
             assert!(check.holds, "{}: {}", check.name, check.found);
         }
@@ -185,7 +190,7 @@ async fn the_real_shops_orders_load_as_seldom_as_any_cache_could() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_real_shops_stock_is_right_at_the_end_and_behind_a_journal_it_costs_few_statements() {
+async fn the_real_shops_stock_is_right_at_the_end_and_costs_few_statements_behind_a_journal() {
     let test = "the_real_shops_stock_is_right_at_the_end";
     let Some(file) = data_file(test, "online-retail/products.csv") else { return };
     let Some(mut fixture) = fixture(test).await else { return };
@@ -198,11 +203,16 @@ async fn the_real_shops_stock_is_right_at_the_end_and_behind_a_journal_it_costs_
     let contenders = vec![of("write-through"), of("write-behind")];
     let stock = Stock { folder, limit: 6_000, in_flight: 256, contenders };
     commands::stock(&mut fixture.session, &stock).await.expect("writes");
-    let results = fixture.end().await;
-    // Which of the two answers sooner is for the benchmark to say.
-    let checks = results.checks.iter().filter(|check| !check.name.contains("median response"));
+    let results = fixture.ended().await;
+    // What depends on the pace of this machine is for the benchmark to say: which of the two answers
+    // sooner, and how many writes share a statement.
+    let by_pace = ["median response", "per 1,000 writes ≤"];
+    let checks = results.checks.iter().filter(|c| !by_pace.iter().any(|p| c.name.contains(p)));
     let (held, broken): (Vec<_>, Vec<_>) = checks.partition(|check| check.holds);
-    assert!(broken.is_empty() && held.len() == 6, "{broken:?} {held:?}");
+    assert!(broken.is_empty() && held.len() == 5, "{broken:?} {held:?}");
+    let [through, behind] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    let (through, behind) = (&through.db_queries, &behind.db_queries);
+    assert!(behind.counted * 5 < through.counted, "{behind:?} {through:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

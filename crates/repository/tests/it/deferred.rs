@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use catalog_domain::{NewVariant, Operation, ProductPatch, ProductRepository, StockDelta};
 use catalog_repository::{CatalogueSink, journal_key};
-use larder::testing::{Subject, journal_contract};
-use larder::{Journal, Version, VolatileJournal, Write, WriteState};
+use larder_postgres::testing::{Subject, journal_contract};
 use larder_postgres::{Deferred, Purpose, Sink, Statement};
+use larder_postgres::{Journal, Version, VolatileJournal, Write, WriteState};
 use larder_stack::testing::skip_without_servers;
 
 use crate::journal::{OPTIONS, SKU, Shop, append as append_durably, order, price, shop};
@@ -22,7 +22,7 @@ const LOCK: Statement = Statement {
 
 type Volatile = VolatileJournal<CatalogueSink>;
 
-async fn flush(journal: &Volatile) -> larder::Flushed {
+async fn flush(journal: &Volatile) -> larder_postgres::Flushed {
     journal.flush(&OPTIONS).await.expect("flushes")
 }
 
