@@ -30,10 +30,10 @@ pub use lookup::{
 pub use options::{
     CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
 };
-pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
+pub use redis::{Lane, LaneEntry, RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
-pub use tier::{L2, MemoryTier, RedisTier, TierError};
+pub use tier::{L2, MemoryTier, Position, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
     Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod connection;
+mod lane;
 mod link;
 mod nodes;
 mod options;
@@ -9,6 +10,7 @@ mod shards;
 mod stream;
 mod subscription;
 
+pub use self::lane::{Lane, LaneEntry};
 pub(crate) use self::link::Link;
 pub(crate) use self::nodes::Histories;
 pub use self::options::{RedisOptions, RedisOptionsError, TlsOptions};

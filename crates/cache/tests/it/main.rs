@@ -6,6 +6,7 @@ mod allocation;
 mod backplane;
 mod coherence;
 mod feed;
+mod lane;
 mod memory;
 mod outage;
 mod proxy;
