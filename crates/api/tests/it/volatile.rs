@@ -1,7 +1,9 @@
 //! `write-behind` in the mode `volatile`: what its answers say, what readers see, and what a crash costs.
 
+use std::future::ready;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use hyper::{Method, StatusCode};
 use larder_stack::testing::skip_without_servers;
 use serde_json::{Value, json};
@@ -181,4 +183,53 @@ async fn a_stop_in_good_order_applies_what_waits() {
     for id in 1..=20 {
         assert_eq!(minor(&next.get(&format!("/products/{id}")).await), 1_000 + id);
     }
+}
+
+#[tokio::test]
+async fn many_writes_cost_few_statements_and_none_is_lost_or_done_twice_when_postgres_hangs_up() {
+    if skip_without_servers("many_writes_cost_few_statements_and_none_is_lost_or_done_twice") {
+        return;
+    }
+    let service = volatile("200").await;
+    let sku = service.get("/products/3").await.json()["variants"][0]["sku"].clone();
+    patch(&service, 3, json!({ "stock": [{ "sku": sku, "stock": 100_000 }] })).await;
+    let order = || json!({ "stock_delta": [{ "sku": sku, "delta": -1 }] });
+    let sell = async |times: usize| {
+        let orders = (0..times).map(|_| patch(&service, 3, order()));
+        let answers = stream::iter(orders).buffer_unordered(256);
+        let taken = answers.filter(|answer| ready(answer.status == StatusCode::ACCEPTED));
+        taken.count().await
+    };
+    let drained = async || {
+        eventually(Duration::from_secs(20), "all is applied", async || {
+            service.get("/admin/journal").await.json()["depth"] == 0
+        })
+        .await;
+    };
+    drained().await;
+    let [before, ..] = service.statements().await;
+    assert_eq!(sell(1_000).await, 1_000);
+    drained().await;
+    let [after, ..] = service.statements().await;
+    println!("{} statements for 1,000 writes in 256 at a time", after - before);
+    assert!(after - before <= 60, "{} statements for 1,000 writes", after - before);
+
+    // Every connection is cut, again and again, while more is sold and flushed.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let mut sold = 1_000;
+    for _ in 0..20 {
+        let (taken, ()) = tokio::join!(sell(200), service.database.execute(cut));
+        sold += taken;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        service.database.execute(cut).await;
+    }
+    drained().await;
+    let other = service.another().await;
+    let page = other.get("/products/3").await.json();
+    let variants = page["variants"].as_array().expect("variants").clone();
+    let it = variants.into_iter().find(|v| v["sku"] == sku).expect("it is there");
+    println!("{sold} orders acknowledged while connections were cut 40 times");
+    assert_eq!(it["stock"].as_i64(), Some(100_000 - sold as i64), "of {sold} orders");
+    assert_eq!(service.get("/admin/dead-letters").await.json()["dead_letters"], json!([]));
 }

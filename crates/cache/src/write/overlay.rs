@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::journal::JournalError;
 use super::sink::{Made, Sink};
@@ -21,6 +21,12 @@ use crate::version::Version;
 /// How long a write is kept that was applied: values that were read before may still be shown.
 /// Longer than a load may take, and than a change takes to be heard of.
 const KEPT: Duration = Duration::from_secs(10);
+
+/// How long a reader waits for the database's answer …
+const PATIENCE: Duration = Duration::from_millis(250);
+/// … and how long after it was in vain none is asked: readers of what is cached do not wait for a database
+/// that is gone.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Which of some writes are applied, and the version that it gave to one cached value.
 type Fates = Result<HashMap<u64, Option<Version>>, JournalError>;
@@ -39,6 +45,8 @@ struct Known<E> {
     keys: HashMap<String, Vec<Laid<E>>>,
     /// Those that were applied, and when, the oldest first.
     applied: VecDeque<(Instant, String, u64)>,
+    /// The database is not asked before.
+    silent_until: Option<Instant>,
 }
 
 struct Laid<E> {
@@ -83,7 +91,7 @@ impl<E: Clone> Overlay<E> {
             let sink = Arc::clone(&sink);
             Box::pin(async move { sink.applied(&ids, &namespace, &key).await })
         });
-        let known = Known { keys: HashMap::new(), applied: VecDeque::new() };
+        let known = Known { keys: HashMap::new(), applied: VecDeque::new(), silent_until: None };
         Self { known: Mutex::new(known), count: AtomicUsize::new(0), ask }
     }
 
@@ -123,14 +131,18 @@ impl<E: Clone> Overlay<E> {
         let unknown: Vec<u64> = {
             let known = self.known();
             let Some(laid) = known.keys.get(key) else { return Vec::new() };
+            let is_silent = known.silent_until.is_some_and(|until| Instant::now() < until);
             let unknown = laid.iter().filter(|laid| laid.is_in(&view, version).is_none());
-            unknown.map(|laid| laid.id).collect()
+            unknown.filter(|_| !is_silent).map(|laid| laid.id).collect()
         };
         if !unknown.is_empty() {
-            let asked = (self.ask)(unknown.clone(), view.0.clone(), view.1.clone()).await;
-            match asked {
-                Ok(fates) => self.learn(key, &view, version, &unknown, &fates),
-                Err(error) => tracing::debug!(%error, "what was applied is not known"),
+            let asked = (self.ask)(unknown.clone(), view.0.clone(), view.1.clone());
+            match timeout(PATIENCE, asked).await {
+                Ok(Ok(fates)) => self.learn(key, &view, version, &unknown, &fates),
+                failed => {
+                    tracing::debug!(?failed, "what was applied is not known");
+                    self.known().silent_until = Some(Instant::now() + SILENCE);
+                }
             }
         }
         let known = self.known();
