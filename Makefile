@@ -71,6 +71,14 @@ bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 
+# Where recorded sequences are: see README.md.
+LARDER_DATA ?= ../shared/data
+
+.PHONY: bench-stock
+bench-stock: deps ## What a write costs: a year of a shop's orders, write-through and write-behind (a quarter of an hour)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench stock $(LARDER_DATA)/online-retail $(ARGS)
+
 # What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
 VERIFY := $(TARGET_DIR)/release/larder-bench verify
 
@@ -88,6 +96,11 @@ verify-all: deps ## The same under every strategy, over two regions, and with a 
 	$(VERIFY) --regions 2 --processes 4 $(ARGS) || failed=1; \
 	$(VERIFY) --bulk $(ARGS) || failed=1; \
 	exit $$failed
+
+.PHONY: chaos
+chaos: deps ## What write-behind loses when processes and servers are killed: nothing (ARGS: larder-bench chaos --help)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench chaos $(ARGS)
 
 .PHONY: bench-micro
 bench-micro: ## Criterion micro-benchmarks

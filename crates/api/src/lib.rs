@@ -3,6 +3,7 @@
 mod admin;
 mod app;
 mod coherence;
+mod condition;
 pub mod config;
 mod headers;
 mod input;

@@ -8,6 +8,7 @@ use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use catalog_domain::{Problems, RepositoryError, ValidationError};
 use catalog_service::CatalogueError;
+use larder::StillRefused;
 use serde::Serialize;
 
 /// An error as a client sees it.
@@ -93,6 +94,9 @@ impl From<CatalogueError> for Problem {
                 let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
                 problem.retry_after = Some(retry_after);
                 problem
+            }
+            CatalogueError::Journal(error) if error.0.is::<StillRefused>() => {
+                Self::new(StatusCode::CONFLICT, error.0.to_string())
             }
             CatalogueError::Journal(error) => {
                 tracing::debug!(%error, "a write was not journaled");

@@ -198,8 +198,8 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         .map_err(|error| option("namespaces")(error.to_string()))?
         .sampling(config.verify.sample);
     let catalogue = match other {
-        None => catalogue.journaling(journaled),
-        Some(other) => catalogue.journaling(other).clearing(journaled),
+        None => catalogue.journaling(journaled).await,
+        Some(other) => catalogue.journaling(other).await.clearing(journaled).await,
     };
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };

@@ -36,7 +36,8 @@ pub(crate) fn journaled(
     options: WriteBehindOptions,
     meter: &Meter,
 ) -> Result<Arc<dyn PendingWrites>, ConfigError> {
-    Ok(Arc::new(JournaledPatches::new(engine(repository.journal(), options, meter)?, dictionary())))
+    let journal = repository.journal().crashing(options.crash.clone());
+    Ok(Arc::new(JournaledPatches::new(engine(journal, options, meter)?, dictionary())))
 }
 
 /// The journal in this process's memory.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bed;
+pub mod chaos;
 pub mod commands;
 pub mod load;
 pub mod measure;

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
-use larder_bench::commands::{self, Replay, Retail, Session};
+use larder_bench::chaos::{self, ChaosArgs};
+use larder_bench::commands::{self, Replay, Retail, Session, Stock};
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario};
@@ -98,9 +99,26 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         limit: usize,
     },
+    /// All orders of the Online Retail data set as changes of stock: what a write costs.
+    Stock {
+        /// Where products.csv and order-lines.csv.xz are.
+        folder: PathBuf,
+        /// The strategies to compare.
+        #[arg(long, value_delimiter = ',', default_value = "write-through,write-behind")]
+        strategies: Vec<String>,
+        /// Requests under way at once.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4096))]
+        in_flight: u16,
+        /// Only the first order lines; 0: all 541,909.
+        #[arg(long, default_value_t = 0)]
+        limit: usize,
+    },
     /// What readers really see: reads and writes from all sides on several processes, each read
     /// checked against what Postgres had committed.
     Verify(VerifyArgs),
+    /// Whether write-behind loses nothing: processes and servers are killed under a load of writes,
+    /// and the clients' own records are compared with Postgres.
+    Chaos(ChaosArgs),
     /// Makes report.html anew from results.json.
     Report {
         /// A folder of results.
@@ -137,7 +155,9 @@ impl Command {
             Self::Run { .. } => "run",
             Self::Replay { .. } => "replay",
             Self::OnlineRetail { .. } => "online-retail",
+            Self::Stock { .. } => "stock",
             Self::Verify(_) => "verify",
+            Self::Chaos(_) => "chaos",
             Self::Report { .. } => "report",
         }
     }
@@ -148,6 +168,7 @@ enum Plan {
     Compare(Scenario),
     Replay(Replay, DataSet),
     Retail(Retail),
+    Stock(Stock),
 }
 
 #[tokio::main]
@@ -158,6 +179,9 @@ async fn main() -> ExitCode {
     }
     if let Command::Verify(args) = &command {
         return finish(verify(common, args).await);
+    }
+    if let Command::Chaos(args) = &command {
+        return finish(chaos(common, args).await);
     }
     let name = command.name();
     match plan(command) {
@@ -211,7 +235,15 @@ fn plan(command: Command) -> Result<Vec<Plan>> {
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
-        Command::Report { .. } | Command::Verify(_) => bail!("this needs no plan"),
+        Command::Stock { folder, strategies, in_flight, limit } => {
+            let of = |strategy| StrategyArgs { strategy, tiers: None, ttl_ms: 0 }.contender();
+            let contenders = strategies.into_iter().map(of).collect();
+            let folder = absolute(&folder)?;
+            vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
+        }
+        Command::Report { .. } | Command::Verify(_) | Command::Chaos(_) => {
+            bail!("this needs no plan")
+        }
     })
 }
 
@@ -277,14 +309,18 @@ impl Common {
     }
 }
 
+/// An interrupt ends the work, not the cleaning up after it.
+async fn interruptible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        ended = work => ended,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
+}
+
 /// Whether readers see what they must.
 async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
     let mut bed = common.bed().await?;
-    // An interrupt ends the work, not the cleaning up.
-    let ended = tokio::select! {
-        ended = verify::verify(&mut bed, args, command_line()) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let ended = interruptible(Box::pin(verify::verify(&mut bed, args, command_line()))).await;
     bed.stop().await;
     let found = ended?;
     let folder = common.folder("verify", found.started_at);
@@ -294,6 +330,23 @@ async fn verify(common: Common, args: &VerifyArgs) -> Result<bool> {
     } else {
         print!("{}", verify::text(&found));
         println!("\n{}", folder.join("verify.html").display());
+    }
+    Ok(found.holds)
+}
+
+/// Whether nothing is lost that must not be.
+async fn chaos(common: Common, args: &ChaosArgs) -> Result<bool> {
+    let bed = common.bed().await?;
+    let ended = interruptible(Box::pin(chaos::chaos(&bed, args, command_line()))).await;
+    bed.stop().await;
+    let found = ended?;
+    let folder = common.folder("chaos", found.started_at);
+    chaos::write(&found, &folder)?;
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print!("{}", chaos::text(&found));
+        println!("\n{}", folder.join("results.json").display());
     }
     Ok(found.holds)
 }
@@ -309,11 +362,7 @@ async fn carry_out(common: Common, name: &str, plans: Vec<Plan>) -> Result<bool>
             return Err(error);
         }
     };
-    // An interrupt ends the work, not the cleaning up.
-    let ended = tokio::select! {
-        ended = measure(&mut session, plans) => ended,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let ended = interruptible(Box::pin(measure(&mut session, plans))).await;
     session.bed.stop().await;
     ended?;
 
@@ -343,6 +392,7 @@ async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
                 commands::replay(session, &replay, &trace).await?;
             }
             Plan::Retail(retail) => commands::online_retail(session, &retail).await?,
+            Plan::Stock(stock) => commands::stock(session, &stock).await?,
         }
     }
     Ok(())

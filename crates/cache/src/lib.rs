@@ -37,7 +37,7 @@ pub use tier::{L2, MemoryTier, Position, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
     Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, Tell, UnknownMode,
+    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, StillRefused, Tell, UnknownMode,
     UnknownWhenFull, VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions,
     WriteBehindOptionsError, WriteBehindStatus, WriteError, WriteState,
 };

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache_aside;
+mod condition;
 mod error;
 mod namespace;
 mod none;
@@ -17,6 +18,7 @@ mod ttl;
 mod write_behind;
 mod write_through;
 
+pub use condition::Condition;
 pub use error::CatalogueError;
 pub use pending::{Dictionary, JournaledPatches, PendingWrites, Taken};
 pub use reply::{CacheStatus, Reply, Source};

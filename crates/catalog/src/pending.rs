@@ -42,7 +42,10 @@ pub trait PendingWrites: Send + Sync + 'static {
     fn overlay(&self) -> Option<&Overlay<Pending>>;
 
     /// Begins to apply what waits, and tells `tell` what that changes.
-    fn start(&self, tell: Tell);
+    fn start(&self, tell: Tell) -> BoxFuture<'static, ()>;
+
+    /// Whether this process looks after what others leave in the journal.
+    fn watch(&self, watching: bool);
 
     /// Takes no more writes, and applies what waits, for `limit` at most; whether nothing is left.
     fn drain(&self, limit: Duration, tell: Tell) -> BoxFuture<'static, bool>;
@@ -143,8 +146,13 @@ impl<J: Journal> PendingWrites for JournaledPatches<J> {
         self.overlay.as_deref()
     }
 
-    fn start(&self, tell: Tell) {
-        self.engine.start(tell);
+    fn start(&self, tell: Tell) -> BoxFuture<'static, ()> {
+        let engine = self.engine.clone();
+        Box::pin(async move { engine.start(tell).await })
+    }
+
+    fn watch(&self, watching: bool) {
+        self.engine.watch(watching);
     }
 
     fn drain(&self, limit: Duration, tell: Tell) -> BoxFuture<'static, bool> {

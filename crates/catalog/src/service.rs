@@ -14,6 +14,7 @@ use larder::{CallOptions, Coherence, L2, Metrics, OptionError};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::condition::Condition;
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
 use crate::overlaid;
@@ -154,9 +155,11 @@ impl<R: ProductRepository> Catalogue<R> {
     pub fn switch(&self, view: View, settings: NamespaceSettings) -> Result<(), OptionError> {
         let inner = &self.inner;
         match view {
-            View::ProductPage => inner.pages.switch(&inner.shared, settings),
-            View::ProductSummary => inner.summaries.switch(&inner.shared, settings),
+            View::ProductPage => inner.pages.switch(&inner.shared, settings)?,
+            View::ProductSummary => inner.summaries.switch(&inner.shared, settings)?,
         }
+        inner.watch();
+        Ok(())
     }
 
     /// The full page; without a body if there is no such product. Not older than
@@ -223,16 +226,18 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses.
+    /// When Postgres does not answer or refuses, or the condition does not hold.
     pub async fn replace(
         &self,
         id: ProductId,
         content: ProductReplacement,
+        condition: Condition,
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             inner.settle(id).await?;
-            let written = inner.repository.replace(id, &content, None).await?;
+            let replace = |expected| inner.repository.replace(id, &content, expected);
+            let written = condition.hold(replace).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -240,19 +245,22 @@ impl<R: ProductRepository> Catalogue<R> {
     }
 
     /// Changes price or stock; `None` if there is no such product. Under `write-behind` (of the
-    /// page or the summary) it is the journal that holds it afterwards, where it can.
+    /// page or the summary) and without a condition it is the journal that holds it afterwards,
+    /// where it can.
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses, or the journal is full.
+    /// When Postgres does not answer or refuses, the journal is full, or the condition does not
+    /// hold.
     pub async fn patch(
         &self,
         id: ProductId,
         patch: ProductPatch,
+        condition: Condition,
     ) -> Result<Option<Receipt>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
-            if inner.pages.is_behind() || inner.summaries.is_behind() {
+            if inner.is_behind() && condition == Condition::None {
                 let pending = inner.pending.get().map(|pending| &**pending);
                 match write_behind::journal(pending, id, &patch).await? {
                     Taken::Journaled(journaled) => {
@@ -265,7 +273,8 @@ impl<R: ProductRepository> Catalogue<R> {
                 }
             }
             inner.settle(id).await?;
-            let written = inner.repository.patch(id, &patch, None).await?;
+            let patched = |expected| inner.repository.patch(id, &patch, expected);
+            let written = condition.hold(patched).await?;
             inner.written_if(id, &written).await;
             Ok(written.map(|written| Receipt { written, position: None }))
         })
@@ -296,12 +305,17 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// # Errors
     ///
-    /// When Postgres does not answer or refuses.
-    pub async fn delete(&self, id: ProductId) -> Result<Option<Written<()>>, CatalogueError> {
+    /// When Postgres does not answer or refuses, or the condition does not hold.
+    pub async fn delete(
+        &self,
+        id: ProductId,
+        condition: Condition,
+    ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
             inner.settle(id).await?;
-            let written = inner.repository.delete(id, None).await?;
+            let delete = |expected| inner.repository.delete(id, expected);
+            let written = condition.hold(delete).await?;
             inner.written_if(id, &written).await;
             Ok(written)
         })
@@ -318,6 +332,18 @@ impl<R: ProductRepository> Catalogue<R> {
 }
 
 impl<R> Inner<R> {
+    /// Whether writes may wait.
+    fn is_behind(&self) -> bool {
+        self.pages.is_behind() || self.summaries.is_behind()
+    }
+
+    /// Looks after the journal as long as writes may wait.
+    fn watch(&self) {
+        for journal in [&self.pending, &self.left].into_iter().filter_map(OnceLock::get) {
+            journal.watch(self.is_behind());
+        }
+    }
+
     /// Tells every namespace of changes that no write of this moment made.
     async fn invalidate(&self, changes: &[Change]) {
         let tell = async |change: &Change| match change.view {

@@ -9,6 +9,7 @@ use larder::CallOptions;
 use serde_json::json;
 
 use crate::app::State;
+use crate::condition;
 use crate::headers::{etag, reply};
 use crate::input::{self, Body, PatchBody, ProductBody, ReplacementBody, ReviewBody};
 use crate::problem::Problem;
@@ -76,7 +77,8 @@ async fn replace(
 ) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
     let content = input::json::<ReplacementBody>(&request, body)?.into_draft()?;
-    done(id, state.catalogue.replace(id, content).await?)
+    let condition = condition::asked(request.headers())?;
+    done(id, state.catalogue.replace(id, content, condition).await?)
 }
 
 async fn patch(
@@ -87,7 +89,8 @@ async fn patch(
 ) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
     let patch = input::json::<PatchBody>(&request, body)?.into_draft()?;
-    let receipt = state.catalogue.patch(id, patch).await?;
+    let condition = condition::asked(request.headers())?;
+    let receipt = state.catalogue.patch(id, patch, condition).await?;
     let Receipt { written, position } = receipt.ok_or_else(|| Problem::not_found("product"))?;
     match position {
         Some(position) => {
@@ -113,9 +116,14 @@ async fn add_review(
         .json(json!({ "id": written.value })))
 }
 
-async fn delete(id: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+async fn delete(
+    request: HttpRequest,
+    id: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
     let id = input::id(&id)?;
-    let deleted = state.catalogue.delete(id).await?;
+    let condition = condition::asked(request.headers())?;
+    let deleted = state.catalogue.delete(id, condition).await?;
     let deleted = deleted.ok_or_else(|| Problem::not_found("product"))?;
     Ok(HttpResponse::NoContent().insert_header((LARDER_VERSION, made(&deleted, id))).finish())
 }

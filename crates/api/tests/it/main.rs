@@ -11,5 +11,5 @@ mod support;
 mod telemetry;
 mod verify;
 mod volatile;
+mod write_behind;
 mod write_through;
-mod writes;

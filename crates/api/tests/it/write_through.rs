@@ -39,7 +39,10 @@ async fn after_a_write_the_next_read_by_another_process_is_a_hit_with_the_new_ve
     if skip_without_servers("after_a_write_the_next_read_by_another_process_is_a_hit") {
         return;
     }
-    let service = service(&THROUGH).await;
+    // A publication that Redis does not answer in time is none: here it is given the time.
+    let patient = [("REDIS__RESPONSE_TIMEOUT_MS", "10000"), ("REDIS__OVERALL_TIMEOUT_MS", "20000")];
+    let settings: Vec<_> = THROUGH.into_iter().chain(patient).collect();
+    let service = service(&settings).await;
     let other = two(&service).await;
     // Cold, and then warm in both tiers of the reader.
     for minor in [101, 102, 103] {

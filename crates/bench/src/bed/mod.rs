@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use larder_stack::{RedisCluster, Stack, StackOptions, Topology, env_file};
+use larder_stack::{Postgres, RedisCluster, Stack, StackInfo, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
 pub use database::{catalogue_size, mean_statement_ms, products_by_popularity};
@@ -82,8 +82,7 @@ impl Bed {
                 options.redis_base_port = REDIS_PORT;
                 let stack = Stack::new(options);
                 let info = stack.up().await?;
-                let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes[0], api)?;
-                Ok(Self { own: Some(stack), ..bed })
+                Self::owning(stack, info, api)
             }
             StackChoice::Running => {
                 let state = std::env::var_os("STACK_DIR").map_or(".stack".into(), PathBuf::from);
@@ -101,6 +100,16 @@ impl Bed {
                 Self::of(&stack, value("DATABASE_ADMIN_URL")?, &nodes, api)
             }
         }
+    }
+
+    /// A stack that is up, which is the bed's to break, and to stop at the end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn owning(stack: Stack, info: StackInfo, api: PathBuf) -> Result<Self> {
+        let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes[0], api)?;
+        Ok(Self { own: Some(stack), ..bed })
     }
 
     fn of(stack: &Stack, admin_url: String, redis_nodes: &[String], api: PathBuf) -> Result<Self> {
@@ -172,6 +181,26 @@ impl Bed {
             Self::of(stack, info.database_admin_url, &info.redis_nodes[0], self.api.clone())?;
         (self.postgres_pid, self.redis_pids) = (again.postgres_pid, again.redis_pids);
         Ok(())
+    }
+
+    /// Its Postgres, to be broken.
+    ///
+    /// # Errors
+    ///
+    /// When it is somebody else's, or does not run.
+    pub fn postgres(&self) -> Result<Postgres> {
+        let stack = self.own.as_ref().context("only servers of our own are broken: --stack own")?;
+        stack.postgres().context("Postgres does not run")
+    }
+
+    /// Its Redis Cluster, to be broken.
+    ///
+    /// # Errors
+    ///
+    /// When it is somebody else's.
+    pub fn redis(&self) -> Result<RedisCluster> {
+        let stack = self.own.as_ref().context("only servers of our own are broken: --stack own")?;
+        stack.clusters().into_iter().next().context("a stack has a Redis Cluster")
     }
 
     /// Starts a second Redis Cluster, for processes that are elsewhere; `redis://host:port` of

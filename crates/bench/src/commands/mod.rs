@@ -5,9 +5,11 @@ mod ratios;
 mod replay;
 mod retail;
 mod session;
+mod stock;
 
 pub use curve::curve;
 pub use ratios::ratios;
 pub use replay::{Replay, replay};
 pub use retail::{Retail, online_retail};
 pub use session::Session;
+pub use stock::{Stock, stock};

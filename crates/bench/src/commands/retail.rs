@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use catalog_repository::seed::online_retail::OnlineRetail;
+use catalog_repository::seed::online_retail::{OnlineRetail, OrderLine};
 use serde_json::json;
 
 use super::Session;
@@ -73,11 +73,13 @@ pub async fn online_retail(session: &mut Session, retail: &Retail) -> Result<()>
 fn request(shop: &OnlineRetail, step: Step) -> Request {
     match step {
         Step::Look(id) => Request::get(ReadView::ProductPage.path(id)),
-        Step::Order(index) => {
-            let line = &shop.orders()[index];
-            let change = json!({ "sku": shop.product(line).sku.as_str(), "delta": -line.quantity });
-            let body = json!({ "stock_delta": [change] }).to_string();
-            Request::patch(format!("/products/{}", line.product.get()), body)
-        }
+        Step::Order(index) => order(shop, &shop.orders()[index]),
     }
+}
+
+/// The change of stock that an order line is.
+pub(super) fn order(shop: &OnlineRetail, line: &OrderLine) -> Request {
+    let change = json!({ "sku": shop.product(line).sku.as_str(), "delta": -line.quantity });
+    let body = json!({ "stock_delta": [change] }).to_string();
+    Request::patch(format!("/products/{}", line.product.get()), body)
 }

@@ -115,19 +115,28 @@ impl Client {
         answered
     }
 
+    /// Connects, unless a connection is ready for a request. What fails here has sent nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn connect(&mut self) -> Result<()> {
+        if let Some(connection) = &mut self.connection
+            && connection.ready().await.is_ok()
+        {
+            return Ok(());
+        }
+        let connection = self.connection.insert(connect(self.address).await?);
+        Ok(connection.ready().await?)
+    }
+
     async fn round_trip(
         &mut self,
         request: &Request,
         header: Option<(&str, &str)>,
     ) -> Result<hyper::Response<Bytes>> {
-        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
-            self.connection = None;
-        }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(connect(self.address).await?),
-        };
-        connection.ready().await?;
+        self.connect().await?;
+        let connection = self.connection.as_mut().context("it has just been connected")?;
         let mut builder = hyper::Request::builder()
             .method(&request.method)
             .uri(request.path.as_str())

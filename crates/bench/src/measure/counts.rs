@@ -1,11 +1,17 @@
 //! Statements, counted twice: by the application and by Postgres.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use crate::bed::Api;
+use crate::load::Client;
+
+/// Between two looks at counters that move.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// All counters at one moment.
 #[derive(Clone, Debug)]
@@ -48,7 +54,7 @@ pub struct Counts {
     pub l2: Lookups,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 struct Totals {
     completed: u64,
     failed: u64,
@@ -57,24 +63,27 @@ struct Totals {
 }
 
 impl Snapshot {
-    /// Reads all counters of `api`, once nothing is in flight any more.
+    /// Reads all counters of `api`, once nothing waits in the journal or is in flight any more.
     ///
     /// # Errors
     ///
     /// When the API or Postgres does not answer, or statements stay in flight.
     pub async fn take(api: &Api) -> Result<Self> {
         let mut client = api.client();
+        if api.settings().strategy == "write-behind" {
+            flushed(&mut client).await?;
+        }
         let mut tries = 0;
-        let (totals, rows) = loop {
-            let body = client.fetch("/admin/queries").await?;
-            let shown: Value = serde_json::from_slice(&body)?;
-            let totals: Totals = serde_json::from_value(shown["totals"].clone())?;
-            if totals.in_flight == 0 {
-                break (totals, shown["rows"].clone());
+        let (totals, rows, postgres) = loop {
+            let (totals, rows) = statements(&mut client).await?;
+            let postgres = postgres_count(api).await?;
+            // A process that writes behind asks its journal now and then: both counts of one moment.
+            if totals.in_flight == 0 && statements(&mut client).await?.0 == totals {
+                break (totals, rows, postgres);
             }
             tries += 1;
             ensure!(tries < 200, "statements stay in flight: {totals:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(PAUSE).await;
         };
         let number = |value: &Value| value.as_u64().unwrap_or(0);
         let rows = rows.as_array().context("/admin/queries has rows")?;
@@ -92,7 +101,7 @@ impl Snapshot {
         Ok(Self {
             totals,
             loads,
-            postgres: postgres_count(api).await?,
+            postgres,
             round_trips: number(&cache["redis_round_trips"]),
             l1: lookups("l1"),
             l2: lookups("l2"),
@@ -145,6 +154,25 @@ impl Lookups {
     pub fn hit_ratio(self) -> Option<f64> {
         let lookups = self.hits + self.misses;
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
+    }
+}
+
+async fn statements(client: &mut Client) -> Result<(Totals, Value)> {
+    let shown: Value = serde_json::from_slice(&client.fetch("/admin/queries").await?)?;
+    Ok((serde_json::from_value(shown["totals"].clone())?, shown["rows"].clone()))
+}
+
+/// Waits until what was written behind is in the tables.
+async fn flushed(client: &mut Client) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let shown: Value = serde_json::from_slice(&client.fetch("/admin/journal").await?)?;
+        if shown["depth"] == 0 {
+            return Ok(());
+        }
+        tries += 1;
+        ensure!(tries < 1_200, "writes stay in the journal: {shown}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -19,7 +19,7 @@ CREATE UNLOGGED TABLE verify.epoch_steps (
     txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     writer text NOT NULL DEFAULT session_user
 );
--- A product's price, or null once it is deleted.
+-- The price that readers are to see of a product, or null once it is deleted.
 CREATE UNLOGGED TABLE verify.product_steps (
     seq bigint GENERATED ALWAYS AS IDENTITY,
     id bigint NOT NULL,
@@ -40,9 +40,22 @@ BEGIN
         SELECT namespace, key, version FROM changed;
     WHEN 'epochs' THEN
         INSERT INTO verify.epoch_steps (namespace, epoch) SELECT namespace, epoch FROM changed;
-    ELSE
+    WHEN 'journal' THEN
+        -- A price that waits is what readers see from now on; when it is applied, they see no change.
         INSERT INTO verify.product_steps (id, price_minor)
-        SELECT id, CASE TG_OP WHEN 'DELETE' THEN NULL ELSE price_minor END FROM changed;
+        SELECT key::bigint, (operation #>> '{price,minor}')::bigint FROM changed
+        WHERE operation ? 'price' ORDER BY position;
+    ELSE
+        IF current_setting('larder.applying', true) <> '' THEN
+            RETURN NULL;
+        END IF;
+        -- A price that waits is laid over what others write meanwhile.
+        INSERT INTO verify.product_steps (id, price_minor)
+        SELECT c.id, CASE WHEN TG_OP <> 'DELETE' THEN coalesce(
+            (SELECT (j.operation #>> '{price,minor}')::bigint FROM larder.journal j
+             WHERE j.key = c.id::text AND j.operation ? 'price' ORDER BY j.position DESC LIMIT 1),
+            c.price_minor) END
+        FROM changed c;
     END CASE;
     RETURN NULL;
 END
@@ -55,6 +68,8 @@ CREATE TRIGGER verify_update AFTER UPDATE ON larder.versions REFERENCING NEW TAB
 CREATE TRIGGER verify_insert AFTER INSERT ON larder.epochs REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION verify.note();
 CREATE TRIGGER verify_update AFTER UPDATE ON larder.epochs REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION verify.note();
+CREATE TRIGGER verify_insert AFTER INSERT ON larder.journal REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION verify.note();
 CREATE TRIGGER verify_insert AFTER INSERT ON products REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION verify.note();

@@ -15,7 +15,7 @@ mod judge;
 mod load;
 mod mixed;
 pub mod outcome;
-mod reader;
+pub(crate) mod reader;
 mod report;
 mod sql;
 mod text;
@@ -35,7 +35,8 @@ use crate::measure::machine;
 use self::fleet::Setup;
 
 /// The strategies of `--strategy all`.
-const ALL: [&str; 4] = ["cache-aside", "read-through", "write-through", "refresh-ahead"];
+const ALL: [&str; 5] =
+    ["cache-aside", "read-through", "write-through", "write-behind", "refresh-ahead"];
 
 /// What to verify, and under which load.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,5 +1,6 @@
 //! The benchmark on real servers, and its command line.
 
+mod chaos;
 mod command_line;
 mod load;
 mod measurements;

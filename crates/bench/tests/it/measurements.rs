@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use larder_bench::bed::{Bed, api_beside_us};
-use larder_bench::commands::{self, Replay, Retail, Session};
+use larder_bench::commands::{self, Replay, Retail, Session, Stock};
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::{Contender, DataSet, Scenario};
@@ -179,4 +179,25 @@ async fn the_real_shops_orders_load_as_seldom_as_any_cache_could() {
     // Writes cost the same with and without a cache.
     let writes = |run: &larder_bench::results::Run| run.db_queries.counted - run.db_queries.loads;
     assert_eq!(writes(none), writes(cached));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_shops_stock_is_right_at_the_end_and_behind_a_journal_it_costs_few_statements() {
+    let test = "the_real_shops_stock_is_right_at_the_end";
+    let Some(file) = data_file(test, "online-retail/products.csv") else { return };
+    let Some(mut fixture) = fixture(test).await else { return };
+    let folder = file.parent().expect("a folder").to_owned();
+    let of = |strategy: &str| Contender {
+        strategy: strategy.to_owned(),
+        tiers: "l2".to_owned(),
+        ..Contender::none()
+    };
+    let contenders = vec![of("write-through"), of("write-behind")];
+    let stock = Stock { folder, limit: 6_000, in_flight: 256, contenders };
+    commands::stock(&mut fixture.session, &stock).await.expect("writes");
+    let results = fixture.end().await;
+    // Which of the two answers sooner is for the benchmark to say.
+    let checks = results.checks.iter().filter(|check| !check.name.contains("median response"));
+    let (held, broken): (Vec<_>, Vec<_>) = checks.partition(|check| check.holds);
+    assert!(broken.is_empty() && held.len() == 6, "{broken:?} {held:?}");
 }

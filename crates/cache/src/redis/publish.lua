@@ -13,8 +13,11 @@ if held > ARGV[2] then return 'n' end
 if held == ARGV[2] and (state == 'v' or state == 'n') then return 'n' end
 local answer = 's'
 local mine = flag ~= '0' and string.sub(head, 70, 85) == ARGV[4]
-if state == 'l' and not mine then
-  -- Absent, or as good as: a newer value may have been here, and gone.
+if state ~= 'v' and state ~= 'n' and not mine then
+  -- Absent, or as good as: a newer value may have been here, and gone. A tombstone tells no more: a
+  -- late invalidation leaves one there, too.
+  -- The same again: a lease granted meanwhile began after the change, and stays.
+  if state == 't' and held == ARGV[2] then return 't' end
   local tombstone = ARGV[6]
   if flag ~= '0' then
     -- As an invalidation does: the lease is ended, and its holder stays known.

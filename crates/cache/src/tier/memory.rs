@@ -178,15 +178,18 @@ impl MemoryTier {
         {
             return Verdict::Newer;
         }
-        let absent = head.is_none_or(|head| head.state == b'l');
         let mine = held.is_some_and(|kept| kept.is_leased_to(store.token));
-        let kept = if absent && !mine {
+        let guarded = !mine && head.as_ref().is_none_or(|head| !head.is_value());
+        if guarded && head.is_some_and(|head| head.state == b't' && head.version == store.version) {
+            return Verdict::Guarded;
+        }
+        let kept = if guarded {
             let lease = held.and_then(Kept::ended_lease);
             Kept { bytes: tombstone, until: now + tombstone_life, lease }
         } else {
             Kept { bytes: store.entry, until: now + store.life, lease: None }
         };
-        let verdict = if absent && !mine { Verdict::Guarded } else { Verdict::Stored };
+        let verdict = if guarded { Verdict::Guarded } else { Verdict::Stored };
         entries.insert(store.key.to_owned(), kept);
         self.wakes.wake(store.key);
         verdict

@@ -150,7 +150,7 @@ impl TierError {
 /// - `renew` prolongs a lease that is held, and never brings one back that was lost;
 /// - `fill` needs its own lease, or to be the last holder of the one that the tombstone in its
 ///   place ended, which is not newer than what is filled;
-/// - `publish` needs something older to replace, and leaves a tombstone where nothing is;
+/// - `publish` needs an older value to replace, or the lease, and leaves a tombstone otherwise;
 /// - `invalidate` leaves a tombstone unless a value of that version or a newer one is there;
 /// - nothing ever puts an older version in the place of a newer one;
 /// - each can be repeated without changing the outcome.

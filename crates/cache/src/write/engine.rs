@@ -68,6 +68,8 @@ pub(super) struct Inner<J> {
     pub(super) level: Level,
     pub(super) counters: Counters,
     pub(super) closing: watch::Sender<bool>,
+    /// Whether the journal is asked now and then what others have left in it.
+    pub(super) watch: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -102,16 +104,29 @@ impl<J: Journal> WriteBehind<J> {
             level: Level::default(),
             counters: Counters::default(),
             closing: watch::Sender::new(false),
+            watch: watch::Sender::new(false),
             tasks: Mutex::default(),
         });
         inner.keep(tokio::spawn(appender::run(Arc::clone(&inner), waiting)));
         Ok(Self { inner, queue })
     }
 
-    /// Begins to apply what the journal holds, and tells `tell` which cached keys that changes.
-    pub fn start(&self, tell: Tell) {
+    /// Asks once what the journal holds, begins to apply it, and tells `tell` which cached keys that
+    /// changes. A journal that does not answer is asked again.
+    pub async fn start(&self, tell: Tell) {
+        if let Err(error) = flusher::look(&self.inner).await {
+            tracing::warn!(%error, "what waits in the journal is not known yet");
+            self.watch(true);
+        }
         let flusher = flusher::run(Arc::clone(&self.inner), tell);
         self.inner.keep(tokio::spawn(flusher));
+    }
+
+    /// Whether this process looks after what others leave in the journal when they die: so it
+    /// should while it writes behind. Once a second it asks the journal then. Without it, it
+    /// applies what it knows of: what it has appended, and what it has found at its start.
+    pub fn watch(&self, watching: bool) {
+        self.inner.watch.send_if_modified(|now| std::mem::replace(now, watching) != watching);
     }
 
     /// The journal.

@@ -1,7 +1,8 @@
 //! The flusher: applies what is in the journal, by size or age, whichever comes first.
 //!
 //! Every process runs one, and each takes what nobody else is flushing: when a process dies, the
-//! others apply what it has acknowledged.
+//! others apply what it has acknowledged. A process that neither writes behind nor knows of anything
+//! that waits asks the journal nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +24,22 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Flushes until `inner` is closed. A flush under way is not cancelled.
 pub(super) async fn run<J: Journal>(inner: Arc<Inner<J>>, tell: Tell) {
     let (enough, after) = (inner.options.flush.entries, inner.options.flush_after);
-    let mut look_at = Instant::now();
+    let mut watch = inner.watch.subscribe();
+    let mut look_at = Instant::now() + LOOK_EVERY;
     loop {
-        let due = inner.level.due(enough, after);
-        let until = due.map_or(look_at, |due| due.min(look_at));
+        let is_looking = *watch.borrow_and_update() || inner.level.show().depth > 0;
+        let looks = is_looking.then_some(look_at);
+        let next = [looks, inner.level.due(enough, after)].into_iter().flatten().min();
         tokio::select! {
             () = closed(&inner) => return,
             () = inner.level.sooner() => {}
-            () = sleep_until(until) => {}
+            // The sender is in `inner`.
+            _changed = watch.changed() => {}
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
         }
         let now = Instant::now();
         let mut is_due = inner.level.due(enough, after).is_some_and(|due| due <= now);
-        if now >= look_at {
+        if looks.is_some_and(|at| at <= now) {
             let Some(found) = persist(&inner, || look(&inner)).await else { return };
             is_due |= found;
             look_at = Instant::now() + LOOK_EVERY;
@@ -58,7 +63,7 @@ async fn closed<J>(inner: &Inner<J>) {
 }
 
 /// Whether something has waited for long enough.
-async fn look<J: Journal>(inner: &Inner<J>) -> Result<bool, JournalError> {
+pub(super) async fn look<J: Journal>(inner: &Inner<J>) -> Result<bool, JournalError> {
     let mark = inner.level.mark();
     let state = inner.journal.state().await?;
     inner.level.looked(&state, mark);

@@ -121,6 +121,12 @@ pub struct DeadLetter {
 #[error("the journal: {0}")]
 pub struct JournalError(#[from] pub Box<dyn Error + Send + Sync>);
 
+/// Why a dead letter was not put back, as the cause of a [`JournalError`]: what refuses a new write
+/// refuses it, too. It stays a dead letter.
+#[derive(Debug, Error)]
+#[error("the write is refused: {0}")]
+pub struct StillRefused(pub String);
+
 /// A journal, and whoever applies what is in it.
 ///
 /// The implementor guarantees that an entry is applied and taken off in one transaction, so that it
@@ -172,7 +178,8 @@ pub trait Journal: Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, JournalError>> + Send;
 
-    /// Puts a dead letter back at the journal's end; `None`: there is no such one.
+    /// Puts a dead letter back at the journal's end; `None`: there is no such one. An error of
+    /// [`StillRefused`] where it would be refused as a new write.
     fn replay(
         &self,
         position: u64,

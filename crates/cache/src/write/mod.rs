@@ -19,8 +19,8 @@ mod volatile;
 pub use self::crash::{CrashAt, CrashPoint};
 pub use self::engine::{Tell, WriteBehind, WriteError};
 pub use self::journal::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
-    WriteState,
+    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled,
+    StillRefused, Write, WriteState,
 };
 pub use self::options::{
     Mode, UnknownMode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,

@@ -15,26 +15,20 @@ use crate::pending::{self, PendingWrites};
 impl<R: ProductRepository> Catalogue<R> {
     /// The same catalogue with a journal for the writes of `write-behind`, which it begins to
     /// apply. Without one, these are written at once. The first journal stays.
-    #[must_use]
-    pub fn journaling(self, pending: Arc<dyn PendingWrites>) -> Self {
-        let tell = tell(&self.inner);
-        if self.inner.pending.set(pending).is_ok()
-            && let Some(pending) = self.inner.pending.get()
-        {
-            pending.start(tell);
+    pub async fn journaling(self, pending: Arc<dyn PendingWrites>) -> Self {
+        if self.inner.pending.set(Arc::clone(&pending)).is_ok() {
+            pending.start(tell(&self.inner)).await;
+            self.inner.watch();
         }
         self
     }
 
     /// The same catalogue with another journal, out of which what it holds is applied, and which takes
     /// no new writes: what was journaled in another mode. The first stays.
-    #[must_use]
-    pub fn clearing(self, left: Arc<dyn PendingWrites>) -> Self {
-        let tell = tell(&self.inner);
-        if self.inner.left.set(left).is_ok()
-            && let Some(left) = self.inner.left.get()
-        {
-            left.start(tell);
+    pub async fn clearing(self, left: Arc<dyn PendingWrites>) -> Self {
+        if self.inner.left.set(Arc::clone(&left)).is_ok() {
+            left.start(tell(&self.inner)).await;
+            self.inner.watch();
         }
         self
     }

@@ -17,7 +17,9 @@ use larder::testing::MemoryJournal;
 use larder::{CallOptions, L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
-use crate::{Catalogue, CatalogueError, NamespaceSettings, Shared, Source, Strategy, Tiers};
+use crate::{
+    Catalogue, CatalogueError, Condition, NamespaceSettings, Shared, Source, Strategy, Tiers,
+};
 
 /// A store of prices: product id to (version, minor units).
 #[derive(Clone, Default)]
@@ -205,7 +207,7 @@ async fn who_invalidates_loads_once_and_sees_every_write() {
             catalogue.switch(View::ProductSummary, chosen).expect("valid");
             assert_eq!(read(&catalogue).await, (100, Source::Miss("absent")));
             assert_eq!(read(&catalogue).await, (100, Source::Hit(tier)));
-            catalogue.patch(id(), price(200)).await.expect("writes");
+            catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
             let why = if tiers == Tiers::L1 { "absent" } else { "invalidated" };
             assert_eq!(read(&catalogue).await, (200, Source::Miss(why)));
             assert_eq!(read(&catalogue).await, (200, Source::Hit(tier)));
@@ -221,7 +223,7 @@ async fn refresh_ahead_reloads_before_anybody_has_to_wait() {
     // A load that took no time is not worth it; one of a second is.
     let gate = Arc::new(Notify::new());
     *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
-    catalogue.patch(id(), price(200)).await.expect("writes");
+    catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
     let slow = tokio::spawn({
         let catalogue = catalogue.clone();
         async move { read(&catalogue).await }
@@ -246,7 +248,7 @@ async fn an_absent_product_is_remembered_until_it_is_there() {
         assert_eq!((reply.body, reply.status.source), (None, source));
     }
     assert_eq!(store.loads(), 1);
-    catalogue.patch(other, price(5)).await.expect("writes");
+    catalogue.patch(other, price(5), Condition::None).await.expect("writes");
     assert!(
         catalogue.summary(other, &CallOptions::default()).await.expect("answers").body.is_some()
     );
@@ -263,7 +265,7 @@ async fn none_asks_postgres_each_time_and_ttl_only_once_per_ttl() {
     tokio::time::pause();
     let (store, ttl) = catalogue(Strategy::Ttl);
     read(&ttl).await;
-    ttl.patch(id(), price(200)).await.expect("writes");
+    ttl.patch(id(), price(200), Condition::None).await.expect("writes");
     assert_eq!(read(&ttl).await, (100, HIT), "a write leaves the entry alone");
     tokio::time::advance(Duration::from_secs(11)).await;
     assert_eq!(read(&ttl).await, (200, Source::Miss("absent")));
@@ -283,7 +285,7 @@ async fn a_load_that_a_write_has_overtaken_is_not_stored() {
         tokio::task::yield_now().await;
     }
     *store.0.gate.lock().unwrap() = None;
-    catalogue.patch(id(), price(200)).await.expect("writes");
+    catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
     gate.notify_one();
     assert_eq!(slow.await.expect("no panic"), 100, "it read before the write");
     assert_eq!(read(&catalogue).await.0, 200, "and what it read was not stored");
@@ -296,7 +298,7 @@ async fn a_write_is_finished_when_its_client_has_gone() {
     let (_, catalogue) = catalogue(Strategy::CacheAside);
     read(&catalogue).await;
     // Polled once, then dropped: the client hangs up.
-    assert!(catalogue.patch(id(), price(200)).now_or_never().is_none());
+    assert!(catalogue.patch(id(), price(200), Condition::None).now_or_never().is_none());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while read(&catalogue).await.0 != 200 {
         assert!(tokio::time::Instant::now() < deadline, "the entry was never invalidated");
@@ -309,7 +311,7 @@ async fn entries_of_another_strategy_are_not_trusted_after_a_switch() {
     let (_, catalogue) = catalogue(Strategy::CacheAside);
     read(&catalogue).await;
     catalogue.switch(View::ProductSummary, settings(Strategy::None)).expect("valid");
-    catalogue.patch(id(), price(200)).await.expect("writes");
+    catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
     let mut back = settings(Strategy::CacheAside);
     // What adopting a strategy answers after two switches.
     back.options.floor_epoch = 3;
@@ -389,7 +391,7 @@ async fn a_part_of_the_answers_is_compared_and_nobody_waits_for_it() {
     }
     assert_eq!(verified().stale, 0);
     // A write that nothing invalidates.
-    catalogue.patch(id(), price(200)).await.expect("writes");
+    catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
     assert_eq!(read(&sampling).await, (100, HIT));
     while verified().sampled < 5 {
         tokio::task::yield_now().await;
@@ -404,9 +406,9 @@ async fn write_through_publishes_what_the_next_reader_hits() {
         let chosen = NamespaceSettings { tiers, ..settings(Strategy::WriteThrough) };
         catalogue.switch(View::ProductSummary, chosen).expect("valid");
         // Also where nothing was before.
-        catalogue.patch(id(), price(200)).await.expect("writes");
+        catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
         assert_eq!(read(&catalogue).await, (200, Source::Hit(tier)));
-        catalogue.patch(id(), price(300)).await.expect("writes");
+        catalogue.patch(id(), price(300), Condition::None).await.expect("writes");
         assert_eq!(read(&catalogue).await, (300, Source::Hit(tier)));
         assert_eq!(store.loads(), 2, "{tiers}: one for each write, none for a read");
     }
@@ -420,13 +422,13 @@ async fn of_two_writes_through_the_cache_the_newer_wins_whoever_publishes_last()
     *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
     let slow = tokio::spawn({
         let catalogue = catalogue.clone();
-        async move { catalogue.patch(id(), price(200)).await.map(drop) }
+        async move { catalogue.patch(id(), price(200), Condition::None).await.map(drop) }
     });
     while store.loads() < 2 {
         tokio::task::yield_now().await;
     }
     *store.0.gate.lock().unwrap() = None;
-    catalogue.patch(id(), price(300)).await.expect("writes");
+    catalogue.patch(id(), price(300), Condition::None).await.expect("writes");
     assert_eq!(read(&catalogue).await, (300, HIT));
     gate.notify_one();
     slow.await.expect("no panic").expect("writes");
@@ -438,7 +440,10 @@ async fn a_write_whose_new_value_cannot_be_loaded_invalidates_the_old_one() {
     let (store, catalogue) = catalogue(Strategy::WriteThrough);
     read(&catalogue).await;
     store.0.fails.store(true, Ordering::SeqCst);
-    catalogue.patch(id(), price(200)).await.expect("the write is committed all the same");
+    catalogue
+        .patch(id(), price(200), Condition::None)
+        .await
+        .expect("the write is committed all the same");
     store.0.fails.store(false, Ordering::SeqCst);
     assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
     assert_eq!(read(&catalogue).await, (200, HIT));

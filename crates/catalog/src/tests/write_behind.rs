@@ -41,7 +41,7 @@ impl Target for Prices {
 
 type Twin = Arc<MemoryJournal<Prices>>;
 
-fn behind(options: WriteBehindOptions) -> (Store, Twin, Catalogue<Store>) {
+async fn behind(options: WriteBehindOptions) -> (Store, Twin, Catalogue<Store>) {
     let (store, catalogue) = catalogue(Strategy::WriteBehind);
     let twin = Arc::new(MemoryJournal::new(Prices(store.clone())));
     store.0.journal.set(Arc::clone(&twin)).ok().expect("set once");
@@ -56,7 +56,7 @@ fn behind(options: WriteBehindOptions) -> (Store, Twin, Catalogue<Store>) {
         refusal: Some,
     };
     let pending = Arc::new(JournaledPatches::new(engine, dictionary));
-    (store, twin, catalogue.journaling(pending))
+    (store, twin, catalogue.journaling(pending).await)
 }
 
 fn options() -> WriteBehindOptions {
@@ -69,13 +69,13 @@ fn applied(store: &Store) -> i64 {
 }
 
 async fn patch(catalogue: &Catalogue<Store>, minor: i64) -> Option<u64> {
-    let receipt = catalogue.patch(id(), price(minor)).await.expect("writes");
+    let receipt = catalogue.patch(id(), price(minor), Condition::None).await.expect("writes");
     receipt.expect("is there").position
 }
 
 #[tokio::test(start_paused = true)]
 async fn write_behind_answers_before_the_store_has_it_and_readers_see_it_at_once() {
-    let (store, twin, catalogue) = behind(options());
+    let (store, twin, catalogue) = behind(options()).await;
     assert_eq!(read(&catalogue).await.0, 100);
     for (position, minor) in [(1, 200), (2, 300), (3, 400)] {
         assert_eq!(patch(&catalogue, minor).await, Some(position));
@@ -94,7 +94,7 @@ async fn write_behind_answers_before_the_store_has_it_and_readers_see_it_at_once
 
 #[tokio::test(start_paused = true)]
 async fn pending_writes_stay_visible_when_the_cache_and_the_strategy_are_gone() {
-    let (_, _, catalogue) = behind(options());
+    let (_, _, catalogue) = behind(options()).await;
     patch(&catalogue, 200).await;
     for strategy in [Strategy::None, Strategy::CacheAside, Strategy::Ttl] {
         catalogue.switch(View::ProductSummary, settings(strategy)).expect("valid");
@@ -104,7 +104,7 @@ async fn pending_writes_stay_visible_when_the_cache_and_the_strategy_are_gone() 
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_letter_is_seen_no_more_and_seen_again_when_it_is_replayed() {
-    let (store, _, catalogue) = behind(options());
+    let (store, _, catalogue) = behind(options()).await;
     read(&catalogue).await;
     let position = patch(&catalogue, 13).await.expect("it is journaled");
     assert_eq!(read(&catalogue).await.0, 13);
@@ -120,18 +120,18 @@ async fn a_dead_letter_is_seen_no_more_and_seen_again_when_it_is_replayed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_breaks_a_rule_is_refused_and_a_full_journal_says_so_or_writes_at_once() {
-    let (_, _, catalogue) = behind(options());
-    let refused = catalogue.patch(id(), price(666)).await;
+    let (_, _, catalogue) = behind(options()).await;
+    let refused = catalogue.patch(id(), price(666), Condition::None).await;
     let refused = refused.expect_err("it breaks a rule");
     assert!(matches!(refused.repository(), Some(RepositoryError::Timeout)), "{refused:?}");
 
     let one = WriteBehindOptions { max_depth: 1, ..options() };
-    let (_, _, full) = behind(one.clone());
+    let (_, _, full) = behind(one.clone()).await;
     patch(&full, 200).await;
-    let error = full.patch(id(), price(300)).await.expect_err("there is no room");
+    let error = full.patch(id(), price(300), Condition::None).await.expect_err("there is no room");
     assert!(matches!(error, CatalogueError::JournalFull { .. }), "{error:?}");
 
-    let (_, _, slow) = behind(WriteBehindOptions { when_full: WhenFull::Synchronous, ..one });
+    let (_, _, slow) = behind(WriteBehindOptions { when_full: WhenFull::Synchronous, ..one }).await;
     assert_eq!(patch(&slow, 200).await, Some(1));
     assert_eq!(patch(&slow, 300).await, None, "it is in the store");
 }
@@ -142,7 +142,7 @@ async fn without_a_journal_and_after_a_drain_writes_are_written_at_once() {
     assert_eq!(patch(&catalogue, 200).await, None);
     assert_eq!((applied(&store), read(&catalogue).await.0), (200, 200));
 
-    let (store, _, catalogue) = behind(options());
+    let (store, _, catalogue) = behind(options()).await;
     patch(&catalogue, 300).await;
     assert!(catalogue.drain(Duration::from_secs(1)).await);
     assert_eq!(applied(&store), 300);
@@ -152,9 +152,9 @@ async fn without_a_journal_and_after_a_drain_writes_are_written_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_journaled_write_is_finished_when_its_client_has_gone() {
-    let (_, twin, catalogue) = behind(options());
+    let (_, twin, catalogue) = behind(options()).await;
     read(&catalogue).await;
-    assert!(catalogue.patch(id(), price(200)).now_or_never().is_none());
+    assert!(catalogue.patch(id(), price(200), Condition::None).now_or_never().is_none());
     while twin.pending("7").is_empty() || read(&catalogue).await.0 != 200 {
         tokio::task::yield_now().await;
     }

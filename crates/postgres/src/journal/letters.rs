@@ -1,6 +1,6 @@
 //! What a journal holds, and its dead letters.
 
-use larder::{DeadLetter, JournalError, JournalState, Journaled, WriteState};
+use larder::{DeadLetter, JournalError, JournalState, Journaled, StillRefused, WriteState};
 use sqlx::Row;
 
 use crate::database::Database;
@@ -115,7 +115,7 @@ pub(super) async fn replay<A: Applier>(
         .await
         .map_err(failed)?;
     let journaled = answers.pop().expect("an answer for every write");
-    let journaled = journaled.map_err(|why| JournalError(why.into()))?;
+    let journaled = journaled.map_err(|why| JournalError(StillRefused(why).into()))?;
     let new = i64::try_from(journaled.position).expect("a position of the sequence");
     sqlx::query(REPLAYED)
         .bind(position)

@@ -176,7 +176,7 @@ async fn each_write_of_an_append_is_refused_on_its_own() {
 async fn a_flush_comes_by_age_or_by_size_whichever_is_first() {
     let journal = Slow::new(FREE);
     let engine = engine(&journal, options());
-    engine.start(nobody());
+    engine.start(nobody()).await;
     sleep(Duration::from_millis(1)).await;
     let began = Instant::now();
     engine.write(add(1, 1)).await.expect("it is taken");
@@ -210,7 +210,7 @@ async fn a_full_journal_refuses_or_sends_to_the_synchronous_way_and_loses_nothin
             WhenFull::Refuse => assert!(matches!(last, Err(WriteError::Full { .. })), "{last:?}"),
             WhenFull::Synchronous => assert!(matches!(last, Err(WriteError::Synchronous))),
         }
-        engine.start(nobody());
+        engine.start(nobody()).await;
         sleep(Duration::from_secs(2)).await;
         engine.write(add(1, 1)).await.expect("there is room again");
         assert!(engine.drain(Duration::from_secs(1), &nobody()).await);
@@ -245,7 +245,7 @@ async fn memory_is_bounded_while_the_journal_does_not_answer() {
 async fn while_the_journal_does_not_answer_flushes_are_tried_again_ever_less_often() {
     let journal = Slow::new(FREE);
     let engine = engine(&journal, options());
-    engine.start(nobody());
+    engine.start(nobody()).await;
     sleep(Duration::from_millis(1)).await;
     engine.write(add(1, 1)).await.expect("it is taken");
     journal.0.broken.store(true, Ordering::SeqCst);
@@ -268,13 +268,14 @@ async fn what_another_process_has_left_is_applied_and_dead_letters_are_told() {
     journal.0.inner.append(&left).await.expect("it answers");
     let engine = engine(&journal, options());
     let told = Arc::new(AtomicU64::new(0));
-    engine.start({
+    let start = engine.start({
         let told = Arc::clone(&told);
         Arc::new(move |changes| {
             told.fetch_add(changes.len() as u64, Ordering::SeqCst);
             Box::pin(async {})
         })
     });
+    start.await;
     sleep(Duration::from_secs(5)).await;
     assert_eq!((journal.stored(1), journal.stored(2)), (4, 6));
     let status = engine.status();
@@ -285,7 +286,7 @@ async fn what_another_process_has_left_is_applied_and_dead_letters_are_told() {
 async fn a_drain_ends_at_its_deadline_and_what_is_left_is_journaled() {
     let journal = Slow::new(FREE);
     let engine = engine(&journal, options());
-    engine.start(nobody());
+    engine.start(nobody()).await;
     engine.write(add(1, 1)).await.expect("it is taken");
     journal.0.broken.store(true, Ordering::SeqCst);
     let began = Instant::now();

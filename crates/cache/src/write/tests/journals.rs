@@ -108,13 +108,14 @@ async fn a_volatile_journal_names_no_version_before_its_flush_and_says_what_it_i
     let engine = WriteBehind::new(Arc::clone(&journal), options()).expect("valid");
     assert_eq!((engine.status().mode, Mode::Volatile.as_str()), (Mode::Volatile, "volatile"));
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    engine.start({
+    let start = engine.start({
         let told = Arc::clone(&told);
         Arc::new(move |changes| {
             told.lock().unwrap().extend(changes.into_iter().map(|(_, key, _)| key));
             Box::pin(async {})
         })
     });
+    start.await;
     for _ in 0..3 {
         let made = engine.write(add(1, 2)).await.expect("it is taken");
         assert_eq!(made.changes, []);
@@ -177,7 +178,7 @@ async fn a_write_that_does_not_wait_comes_after_what_waits_for_its_key() {
 async fn a_drain_applies_what_a_volatile_journal_holds() {
     let Volatile(journal) = Volatile::new();
     let engine = WriteBehind::new(journal, options()).expect("valid");
-    engine.start(nobody());
+    engine.start(nobody()).await;
     for step in 1..=50 {
         engine.write(add(step % 7, step as i64)).await.expect("it is taken");
     }

@@ -1,0 +1,95 @@
+//! Asking the admin API.
+
+use std::time::Duration;
+
+use reqwest::blocking;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use thiserror::Error;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Exit codes of sysexits.h.
+const EX_USAGE: u8 = 64;
+const EX_UNAVAILABLE: u8 = 69;
+const EX_NOPERM: u8 = 77;
+
+/// Why there is nothing to print.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error("--api {0}: {1}")]
+    Address(String, String),
+    #[error("{0} does not answer: {1} (is it running? make up, or --api URL)")]
+    Silent(String, String),
+    #[error("{0} (the admin key: --key, or ADMIN_KEY as in .stack/env)")]
+    Forbidden(String),
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Address(..) => EX_USAGE,
+            Self::Silent(..) => EX_UNAVAILABLE,
+            Self::Forbidden(_) => EX_NOPERM,
+            Self::Refused(_) => 1,
+        }
+    }
+}
+
+/// A service, and the key to it.
+pub(crate) struct Client {
+    base: String,
+    key: String,
+    http: blocking::Client,
+}
+
+impl Client {
+    pub(crate) fn new(api: &str, key: &str) -> Result<Self, Failure> {
+        let base = api.split(',').next().unwrap_or_default().trim().trim_end_matches('/');
+        let address = |problem: String| Failure::Address(api.to_owned(), problem);
+        let url = reqwest::Url::parse(base).map_err(|error| address(error.to_string()))?;
+        if url.scheme() != "http" {
+            return Err(address("must begin with http://".to_owned()));
+        }
+        let http = blocking::Client::builder()
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .map_err(|error| address(error.to_string()))?;
+        Ok(Self { base: base.to_owned(), key: key.to_owned(), http })
+    }
+
+    /// The body of the answer; null where there is none.
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Result<Value, Failure> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if !self.key.is_empty() {
+            request = request.bearer_auth(&self.key);
+        }
+        let silent =
+            |error: reqwest::Error| Failure::Silent(self.base.clone(), root(&error).to_string());
+        let response = request.send().map_err(silent)?;
+        let status = response.status();
+        let body = response.bytes().map_err(silent)?;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let detail = body["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(detail),
+            _ => Failure::Refused(detail),
+        })
+    }
+}
+
+/// What is at the bottom of an error: the words above it only say that a request was sent.
+fn root(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause
+}
