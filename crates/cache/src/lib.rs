@@ -36,8 +36,9 @@ pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
 pub use tier::{L2, MemoryTier, Position, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
-    Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, StillRefused, Tell, UnknownMode,
-    UnknownWhenFull, VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions,
-    WriteBehindOptionsError, WriteBehindStatus, WriteError, WriteState,
+    Base, CrashAt, CrashPoint, DeadLetter, Declined, Deferred, FlushOptions, Flushed, Journal,
+    JournalError, JournalState, Journaled, Made, Mode, Overlay, ReplicatedJournal,
+    ReplicatedOptions, Settled, Sink, StillRefused, Tell, UnknownMode, UnknownWhenFull,
+    VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions, WriteBehindOptionsError,
+    WriteBehindStatus, WriteError, WriteState,
 };

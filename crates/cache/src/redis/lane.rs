@@ -39,15 +39,15 @@ pub struct LaneEntry {
 /// that takes over may lack them.
 #[derive(Debug)]
 pub struct Lane {
-    nodes: Nodes,
-    key: String,
+    pub(super) nodes: Nodes,
+    pub(super) key: String,
     min_replicas: usize,
-    link: Option<Link>,
+    pub(super) link: Option<Link>,
 }
 
 #[derive(Debug)]
-struct Link {
-    connection: MultiplexedConnection,
+pub(super) struct Link {
+    pub(super) connection: MultiplexedConnection,
     /// Replicas that were online when that was told last.
     online: usize,
 }
@@ -68,7 +68,7 @@ impl Lane {
     /// or a replica is not quick enough, and then it is not known.
     pub async fn append(&mut self, entries: &[LaneEntry]) -> Result<Vec<Position>, TierError> {
         let mut link = self.link().await?;
-        if link.online < self.min_replicas {
+        if !self.has_replicas(&link) {
             // Asked anew the next time.
             return Err(client_error("the shard has too few replicas").into());
         }
@@ -77,8 +77,7 @@ impl Lane {
             let add = pipeline.cmd("XADD").arg(&self.key).arg("*");
             add.arg("i").arg(entry.id).arg("b").arg(&entry.body[..]);
         }
-        let patience = PATIENCE.as_millis() as u64;
-        pipeline.cmd("WAIT").arg(link.online).arg(patience);
+        pipeline.cmd("WAIT").arg(link.online).arg(PATIENCE.as_millis() as u64);
         pipeline.cmd("INFO").arg("replication");
         let limit = PATIENCE + self.nodes.options().overall_timeout;
         let sent = pipeline.query_async::<Vec<Value>>(&mut link.connection);
@@ -92,16 +91,28 @@ impl Lane {
         let all = link.online.max(self.min_replicas);
         if waited < all {
             // One came online meanwhile, or one is slow.
-            let mut wait = cmd("WAIT");
-            wait.arg(all).arg(patience);
-            if in_time(limit, wait.query_async::<usize>(&mut link.connection)).await? < all {
-                return Err(client_error("not every replica has the entries").into());
-            }
+            self.replicated(&mut link).await?;
         }
         let positions = answers.into_iter().map(|id| position(&read::<String>(id)?));
         let positions = positions.collect::<RedisResult<Vec<_>>>()?;
         self.link = Some(link);
         Ok(positions)
+    }
+
+    pub(super) const fn has_replicas(&self, link: &Link) -> bool {
+        link.online >= self.min_replicas
+    }
+
+    /// Waits until every replica that is online has all that was written on `link` so far.
+    pub(super) async fn replicated(&self, link: &mut Link) -> RedisResult<()> {
+        let all = link.online.max(self.min_replicas);
+        let mut wait = cmd("WAIT");
+        wait.arg(all).arg(PATIENCE.as_millis() as u64);
+        let limit = PATIENCE + self.limit();
+        if in_time(limit, wait.query_async::<usize>(&mut link.connection)).await? < all {
+            return Err(client_error("not every replica has the entries"));
+        }
+        Ok(())
     }
 
     /// The oldest entries after `after`, at most `most`.
@@ -133,6 +144,7 @@ impl Lane {
         let mut link = self.link().await?;
         let script = Script::new(include_str!("take_off.lua"));
         let mut call = script.key(&self.key);
+        call.key(self.tries());
         for (at, id) in entries {
             call.arg(at.to_string()).arg(*id);
         }
@@ -141,13 +153,13 @@ impl Lane {
         Ok(gone)
     }
 
-    fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         self.nodes.options().overall_timeout
     }
 
     /// The connection to the primary that has the stream. It is put back when it has answered: one
     /// that failed is not used again, for another node may have the stream by now.
-    async fn link(&mut self) -> RedisResult<Link> {
+    pub(super) async fn link(&mut self) -> RedisResult<Link> {
         if let Some(link) = self.link.take() {
             return Ok(link);
         }
@@ -169,7 +181,7 @@ fn online(info: &str) -> usize {
     info.lines().filter(is_one).count()
 }
 
-fn entry((id, fields): &(String, Vec<Bytes>)) -> RedisResult<(Position, LaneEntry)> {
+pub(super) fn entry((id, fields): &(String, Vec<Bytes>)) -> RedisResult<(Position, LaneEntry)> {
     let [_, id_of_write, _, body] = &fields[..] else {
         return Err(client_error("an entry lacks a field"));
     };
@@ -178,10 +190,10 @@ fn entry((id, fields): &(String, Vec<Bytes>)) -> RedisResult<(Position, LaneEntr
     Ok((position(id)?, LaneEntry { id: id_of_write, body: body.clone() }))
 }
 
-fn position(text: &str) -> RedisResult<Position> {
+pub(super) fn position(text: &str) -> RedisResult<Position> {
     text.parse().map_err(|_| client_error("not an entry's id"))
 }
 
-fn read<T: FromRedisValue>(value: Value) -> RedisResult<T> {
+pub(super) fn read<T: FromRedisValue>(value: Value) -> RedisResult<T> {
     Ok(T::from_redis_value(value)?)
 }

@@ -13,7 +13,7 @@ use crate::redis::{Histories, StreamReader};
 pub(crate) const ENTRIES_KEPT: usize = 10_000;
 
 /// The id of a stream's entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     pub(crate) millis: u64,
     pub(crate) sequence: u64,

@@ -11,6 +11,7 @@ mod memory;
 mod outage;
 mod proxy;
 mod reads;
+mod replicated;
 mod session;
 mod support;
 mod tags;
