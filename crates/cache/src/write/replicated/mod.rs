@@ -39,9 +39,9 @@ pub struct ReplicatedOptions {
     pub redis: RedisOptions,
     /// Whose journal it is: the first part of its keys. All processes that share it have the same.
     pub environment: String,
-    /// A write is acknowledged only by a shard with so many replicas online. Too low (0): a shard
-    /// without replicas takes writes, and loses them with its one node; too high: a shard takes none
-    /// while a replica is away.
+    /// A write is acknowledged only by a shard with so many replicas online. At
+    /// 0 a shard without replicas takes writes, and loses them with its one node; too high: a shard takes
+    /// none while a replica is away.
     pub min_replicas: usize,
 }
 
