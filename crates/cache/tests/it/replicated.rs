@@ -185,7 +185,7 @@ async fn a_replicated_journal_holds_the_contract_but_for_versions_before_the_flu
     }
     let shop = Shop::new().await;
     let journal = shop.process();
-    journal_contract(&One { shop, journal }).await;
+    Box::pin(journal_contract(&One { shop, journal })).await;
 }
 
 #[tokio::test]

@@ -137,14 +137,15 @@ impl<E: Clone> Books<E> {
         }
     }
 
-    /// What has gone and was not taken off here, since this was asked last.
-    pub(super) fn take_vanished(&mut self) -> Vec<(String, u64)> {
-        mem::take(&mut self.vanished)
+    /// What has gone and was not taken off here, and of which it is not known what became of it.
+    pub(super) fn vanished(&self) -> Vec<(String, u64)> {
+        self.vanished.clone()
     }
 
-    /// To be asked for again.
-    pub(super) fn put_vanished(&mut self, vanished: Vec<(String, u64)>) {
-        self.vanished.extend(vanished);
+    /// It is known now what became of `ids`.
+    pub(super) fn explained(&mut self, ids: &[u64]) {
+        let known: HashSet<&u64> = ids.iter().collect();
+        self.vanished.retain(|(_, id)| !known.contains(id));
     }
 
     /// The oldest entries, at most `most`, that need not wait for another attempt.

@@ -47,7 +47,7 @@ impl<S: Sink> Shared<S> {
         let vanished = {
             let mut books = self.lanes[lane].lock().await;
             books.sync::<S>(&self.overlay).await?;
-            books.take_vanished()
+            books.vanished()
         };
         if vanished.is_empty() {
             return Ok(());
@@ -62,12 +62,10 @@ impl<S: Sink> Shared<S> {
                         None => self.overlay.remove(key, *id),
                     }
                 }
+                self.lanes[lane].lock().await.explained(&ids);
             }
-            Err(error) => {
-                // Readers ask for themselves meanwhile.
-                tracing::debug!(%error, "what was applied elsewhere is not known yet");
-                self.lanes[lane].lock().await.put_vanished(vanished);
-            }
+            // Readers ask for themselves meanwhile, and this is asked again.
+            Err(error) => tracing::debug!(%error, "what was applied elsewhere is not known yet"),
         }
         Ok(())
     }
