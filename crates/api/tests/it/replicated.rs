@@ -111,7 +111,7 @@ async fn orders_at_several_processes_are_applied_once_though_one_is_killed_amid_
     if skip_without_servers("orders_at_several_processes_are_applied_once") {
         return;
     }
-    let service = replicated(SOON.1).await;
+    let service = replicated("200").await;
     let other = service.another().await;
     let sku = service.get("/products/3").await.json()["variants"][0]["sku"].clone();
     patch(&service, 3, json!({ "stock": [{ "sku": sku, "stock": 100_000 }] })).await;
@@ -130,7 +130,7 @@ async fn orders_at_several_processes_are_applied_once_though_one_is_killed_amid_
     drained(&service).await;
     let [after, ..] = service.statements().await;
     println!("{} statements for 1,000 writes in 128 at a time", after - before);
-    assert!(after - before <= 100, "{} statements for 1,000 writes", after - before);
+    assert!(after - before <= 120, "{} statements for 1,000 writes", after - before);
 
     let (first, second, ()) = tokio::join!(sell(&service, 2_000), sell(&other, 2_000), async {
         tokio::time::sleep(Duration::from_millis(400)).await;
