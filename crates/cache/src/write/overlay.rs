@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::journal::JournalError;
 use super::sink::{Made, Sink};
@@ -284,6 +284,20 @@ impl<E: Clone> Overlay<E> {
             }
         }
         self.count.fetch_sub(gone, Ordering::AcqRel);
+    }
+
+    /// The same, once nobody can need what was applied until now.
+    pub(super) fn sweep_later(self: &Arc<Self>)
+    where
+        E: Send + 'static,
+    {
+        let overlay = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(KEPT).await;
+            if let Some(overlay) = overlay.upgrade() {
+                overlay.sweep();
+            }
+        });
     }
 
     fn change(&self, key: &str, id: u64, change: impl FnOnce(&mut Laid<E>)) {
