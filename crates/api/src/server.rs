@@ -192,6 +192,10 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     let journaled = writes::journaled(&repository, waiting.clone(), &meter)?;
     let other = match mode {
         Mode::Journaled => None,
+        Mode::Replicated => {
+            let place = config.replicated_options()?;
+            Some(writes::replicated(&repository, &place, waiting, &meter)?)
+        }
         Mode::Volatile => Some(writes::volatile(&repository, waiting, &meter)?),
     };
     let catalogue = Catalogue::new(repository, shared, of)

@@ -9,7 +9,8 @@ use catalog_domain::{Operation, ProductId, Refusal, RepositoryError, Written};
 use catalog_repository::{PostgresCatalogue, journal_key};
 use catalog_service::{CatalogueError, Dictionary, JournaledPatches, PendingWrites};
 use larder::{
-    Journal, JournalError, Mode, VolatileJournal, Write, WriteBehind, WriteBehindOptions,
+    Declined, Journal, JournalError, Mode, ReplicatedJournal, ReplicatedOptions, VolatileJournal,
+    Write, WriteBehind, WriteBehindOptions,
 };
 use opentelemetry::metrics::Meter;
 use serde_json::json;
@@ -37,7 +38,7 @@ pub(crate) fn journaled(
     meter: &Meter,
 ) -> Result<Arc<dyn PendingWrites>, ConfigError> {
     let journal = repository.journal().crashing(options.crash.clone());
-    Ok(Arc::new(JournaledPatches::new(engine(journal, options, meter)?, dictionary())))
+    Ok(Arc::new(JournaledPatches::new(engine(journal, options, meter)?, dictionary(refusal))))
 }
 
 /// The journal in this process's memory.
@@ -49,7 +50,26 @@ pub(crate) fn volatile(
     let journal = VolatileJournal::new(repository.sink());
     let overlay = Arc::clone(journal.overlay());
     let engine = engine(journal, options, meter)?;
-    Ok(Arc::new(JournaledPatches::new(engine, dictionary()).beside(overlay)))
+    Ok(Arc::new(JournaledPatches::new(engine, dictionary(refusal)).beside(overlay)))
+}
+
+/// The journal in Redis's memory, on every replica.
+pub(crate) fn replicated(
+    repository: &PostgresCatalogue,
+    place: &ReplicatedOptions,
+    options: WriteBehindOptions,
+    meter: &Meter,
+) -> Result<Arc<dyn PendingWrites>, ConfigError> {
+    let journal = ReplicatedJournal::new(repository.sink(), place);
+    let overlay = Arc::clone(journal.overlay());
+    let engine = engine(journal, options, meter)?;
+    let declined = |declined| match declined {
+        Declined::Refused(why) => refusal(why),
+        Declined::Unkept(error) => {
+            Some(CatalogueError::Journal(Arc::new(JournalError(Box::new(error)))))
+        }
+    };
+    Ok(Arc::new(JournaledPatches::new(engine, dictionary(declined)).beside(overlay)))
 }
 
 fn engine<J: Journal>(
@@ -63,17 +83,23 @@ fn engine<J: Journal>(
     Ok(engine)
 }
 
-fn dictionary<J: Journal<Operation = Operation, Refusal = Refusal>>() -> Dictionary<J> {
+fn dictionary<J: Journal<Operation = Operation>>(
+    refusal: fn(J::Refusal) -> Option<CatalogueError>,
+) -> Dictionary<J> {
     Dictionary {
         write: |id, patch| {
             let operation = Operation::of(patch.clone()).ok()?;
             Some(Write { key: journal_key(id), operation })
         },
         key: journal_key,
-        refusal: |refusal| match refusal {
-            Refusal::Absent => None,
-            Refusal::Invalid(error) => Some(RepositoryError::Invalid(error)),
-        },
+        refusal,
+    }
+}
+
+fn refusal(refusal: Refusal) -> Option<CatalogueError> {
+    match refusal {
+        Refusal::Absent => None,
+        Refusal::Invalid(error) => Some(RepositoryError::Invalid(error).into()),
     }
 }
 

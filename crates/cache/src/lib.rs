@@ -30,14 +30,15 @@ pub use lookup::{
 pub use options::{
     CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
 };
-pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
+pub use redis::{Lane, LaneEntry, RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
-pub use tier::{L1Model, L2, MemoryTier, RedisTier, TierError};
+pub use tier::{L1Model, L2, MemoryTier, Position, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
-    Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, StillRefused, Tell, UnknownMode,
-    UnknownWhenFull, VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions,
-    WriteBehindOptionsError, WriteBehindStatus, WriteError, WriteState,
+    Base, CrashAt, CrashPoint, DeadLetter, Declined, Deferred, FlushOptions, Flushed, Journal,
+    JournalError, JournalState, Journaled, Made, Mode, Overlay, ReplicatedJournal,
+    ReplicatedOptions, Settled, Sink, StillRefused, Tell, UnknownMode, UnknownWhenFull,
+    VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions, WriteBehindOptionsError,
+    WriteBehindStatus, WriteError, WriteState,
 };

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog_domain::{
-    Change, Pending, ProductId, ProductPatch, RepositoryError, Revision, View, Written,
-};
+use catalog_domain::{Change, Pending, ProductId, ProductPatch, Revision, View, Written};
 use futures_util::future::BoxFuture;
 use larder::{
     DeadLetter, Journal, JournalError, JournalState, Journaled, Overlay, Tell, Version, Write,
@@ -79,7 +77,7 @@ pub struct Dictionary<J: Journal> {
     /// A product's key in the journal.
     pub key: fn(ProductId) -> String,
     /// What a refusal means; `None`: there is no such product.
-    pub refusal: fn(J::Refusal) -> Option<RepositoryError>,
+    pub refusal: fn(J::Refusal) -> Option<CatalogueError>,
 }
 
 /// [`PendingWrites`] in the journal `J`.
@@ -121,7 +119,7 @@ impl<J: Journal> PendingWrites for JournaledPatches<J> {
             match engine.write(write).await {
                 Ok(journaled) => Ok(Taken::Journaled(journaled)),
                 Err(WriteError::Refused(refusal)) => match (dictionary.refusal)(refusal) {
-                    Some(error) => Err(error.into()),
+                    Some(error) => Err(error),
                     None => Ok(Taken::Absent),
                 },
                 Err(WriteError::Full { retry_after }) => {

@@ -1,18 +1,19 @@
 //! Writes that were acknowledged outside of the database: how they are accepted and applied.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalog_domain::{Operation, Pending, Refusal, Standing, View};
 use jiff::Timestamp;
 use larder_postgres::{
-    Base, Database, Deferred, Entry, JournalError, Outcome, Purpose, Settled, Sink, Statement,
-    Taken, Transaction, Version, apply,
+    Base, Database, Deferred, Entry, JournalError, Made, Outcome, Purpose, Settled, Sink,
+    Statement, Taken, Transaction, Version, apply,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type};
 
-use crate::journal::{CatalogueApplier, stored};
+use crate::journal::{CatalogueApplier, PendingRow, stored};
 
 const BASES: &str = "
     SELECT key, standing::text AS standing, epoch, version, now_us FROM deferred_bases($1)";
@@ -26,6 +27,10 @@ const RECORD: &str = "
     FROM larder.record_applied($1, make_interval(secs => $2))";
 const FIND: &str = "
     SELECT id, epoch, counter FROM larder.find_applied($1, $2, $3)";
+const MADE: &str = "
+    SELECT array_agg(a.id) AS ids, f.namespaces, f.keys, f.epochs, f.counters
+    FROM larder.applied a JOIN larder.flushes f ON f.id = a.flush
+    WHERE a.id = ANY ($1) GROUP BY f.id";
 
 /// How long it is kept which writes were applied: whoever may still have one of them, and ask whether
 /// it was, asks within this.
@@ -200,9 +205,48 @@ impl Sink for CatalogueSink {
         rows.iter().map(fate).collect::<Result<_, sqlx::Error>>().map_err(failed)
     }
 
+    async fn made(&self, ids: &[u64]) -> Result<HashMap<u64, Arc<Made>>, JournalError> {
+        let ids: Vec<i64> = ids.iter().map(|id| signed(*id)).collect();
+        let rows = sqlx::query(MADE)
+            .bind(ids)
+            .fetch_all(self.db.counted(statement(Purpose::Flush, "SELECT")))
+            .await
+            .map_err(failed)?;
+        let mut found = HashMap::new();
+        for row in &rows {
+            let (ids, made) = made(row).map_err(failed)?;
+            let made = Arc::new(made);
+            found.extend(ids.into_iter().map(|id| (id.unsigned_abs(), Arc::clone(&made))));
+        }
+        Ok(found)
+    }
+
+    fn keep(entry: &Pending) -> Vec<u8> {
+        let (operation, at) = (stored::write(&entry.operation), entry.at.as_microsecond());
+        format!(r#"{{"operation":{operation},"at":{at}}}"#).into_bytes()
+    }
+
+    fn restore(kept: &[u8]) -> Result<Pending, String> {
+        let row: PendingRow = serde_json::from_slice(kept).map_err(|error| error.to_string())?;
+        row.checked()
+    }
+
     fn spell(entry: &Pending) -> String {
         stored::write(&entry.operation)
     }
+}
+
+/// The writes of a flush, and what it has made newer.
+fn made(row: &PgRow) -> Result<(Vec<i64>, Made), sqlx::Error> {
+    let (namespaces, keys): (Vec<String>, Vec<String>) =
+        (row.try_get("namespaces")?, row.try_get("keys")?);
+    let (epochs, counters): (Vec<i32>, Vec<i64>) =
+        (row.try_get("epochs")?, row.try_get("counters")?);
+    let versions = epochs.into_iter().zip(counters);
+    // Both columns are of columns that are CHECKed to be positive.
+    let versions =
+        versions.map(|(epoch, counter)| Version::new(epoch.unsigned_abs(), counter.unsigned_abs()));
+    Ok((row.try_get("ids")?, namespaces.into_iter().zip(keys).zip(versions).collect()))
 }
 
 fn base(row: &PgRow) -> Result<Base<ProductState>, JournalError> {

@@ -1,7 +1,7 @@
 //! What is checked before anything starts, and what is kept from sight.
 
 use catalog_domain::View;
-use larder::RedisOptionsError;
+use larder::{Mode, RedisOptionsError};
 use larder_postgres::{Database, DatabaseError};
 
 use super::ConfigError;
@@ -30,8 +30,17 @@ impl Config {
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
-        self.write_behind.mode()?;
         self.write_behind.options()?;
+        if self.write_behind.mode()? == Mode::Replicated {
+            if self.write_behind.min_replicas == 0 {
+                let reason = "must be at least 1: a write is acknowledged when replicas have it";
+                return Err(ConfigError::value("write_behind.min_replicas", reason));
+            }
+            if self.redis.read_only {
+                let reason = "write_behind.mode = \"replicated\" keeps writes in Redis";
+                return Err(ConfigError::value("redis.read_only", reason));
+            }
+        }
         for view in View::ALL {
             self.namespace(view)?;
         }

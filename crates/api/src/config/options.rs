@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
-use larder::{L1Options, NamespaceOptions, RedisOptions, TlsOptions, UnknownEviction};
+use larder::{
+    L1Options, NamespaceOptions, RedisOptions, ReplicatedOptions, TlsOptions, UnknownEviction,
+};
 use larder_postgres::DatabaseOptions;
 use larder_telemetry::TelemetryOptions;
 
@@ -81,6 +83,19 @@ impl Config {
             response_timeout: Duration::from_millis(redis.response_timeout_ms),
             overall_timeout: Duration::from_millis(redis.overall_timeout_ms),
             ..RedisOptions::new(redis.nodes.clone())
+        })
+    }
+
+    /// Where the mode `replicated` of write-behind keeps what it acknowledges.
+    ///
+    /// # Errors
+    ///
+    /// When a file with a certificate or key cannot be read.
+    pub fn replicated_options(&self) -> Result<ReplicatedOptions, ConfigError> {
+        Ok(ReplicatedOptions {
+            redis: self.redis_options()?,
+            environment: self.cache.environment.clone(),
+            min_replicas: self.write_behind.min_replicas,
         })
     }
 

@@ -14,8 +14,10 @@ use super::ConfigError;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteBehindConfig {
-    /// What an acknowledged write rests on: `journaled` or `volatile`.
+    /// What an acknowledged write rests on: `journaled`, `replicated` or `volatile`.
     pub mode: String,
+    /// In the mode `replicated`, replicas that a shard must have online to take a write.
+    pub min_replicas: usize,
     /// Writes that wait in the journal at most.
     pub max_depth: u64,
     /// What becomes of a write beyond it: `refuse` or `synchronous`.
@@ -43,6 +45,7 @@ impl Default for WriteBehindConfig {
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self {
             mode: Mode::Journaled.as_str().to_owned(),
+            min_replicas: 1,
             max_depth: options.max_depth,
             when_full: options.when_full.as_str().to_owned(),
             queue: options.queue,

@@ -4,6 +4,7 @@ mod coherence;
 mod counting;
 mod loading;
 mod outage;
+mod replicated;
 mod requests;
 mod session;
 mod startup;

@@ -37,6 +37,10 @@ fn settings_that_cannot_work_end_with_64_and_name_the_key() {
         assert_eq!(code, Some(64), "{key}: {said}");
         assert!(said.contains(named), "{key}: {said}");
     }
+    let unkept = [("WRITE_BEHIND__MODE", "replicated"), ("WRITE_BEHIND__MIN_REPLICAS", "0")];
+    let (code, _, said) = run(&["serve"], &unkept);
+    assert_eq!(code, Some(64), "{said}");
+    assert!(said.contains("write_behind.min_replicas"), "{said}");
     let (code, _, said) = run(&["serve", "--config", "no-such.toml"], &[]);
     assert_eq!(code, Some(64), "{said}");
     assert!(said.contains("no-such.toml"), "{said}");

@@ -170,6 +170,14 @@ impl Process {
         self.send(Method::GET, path, &[], "").await
     }
 
+    /// What a `PATCH` is answered; `None` when the connection is lost.
+    pub(crate) async fn try_patch(&self, path: &str, patch: &Value) -> Option<Answer> {
+        let request = hyper::Request::patch(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(Full::new(patch.to_string().into()));
+        self.try_send(request.expect("a valid request")).await
+    }
+
     pub(crate) async fn json(&self, method: Method, path: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/json")];
         self.send(method, path, &headers, body.to_string()).await

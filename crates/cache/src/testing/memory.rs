@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::version::Version;
@@ -179,7 +180,7 @@ struct Things {
 }
 
 /// What can be done to a number of a [`Shelf`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum ShelfOperation {
     /// It becomes this.
     Put(i64),

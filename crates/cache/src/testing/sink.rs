@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory::{Refused, Shelf, ShelfOperation, Target};
 use crate::version::Version;
@@ -105,6 +105,20 @@ impl Sink for ShelfSink {
         let view = (namespace.to_owned(), key.to_owned());
         let fate = |id: &u64| Some((*id, applied.get(id)?.get(&view).copied()));
         Ok(ids.iter().filter_map(fate).collect())
+    }
+
+    async fn made(&self, ids: &[u64]) -> Result<HashMap<u64, Arc<Made>>, JournalError> {
+        let applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = |id: &u64| Some((*id, Arc::new(applied.get(id)?.clone())));
+        Ok(ids.iter().filter_map(made).collect())
+    }
+
+    fn keep(operation: &ShelfOperation) -> Vec<u8> {
+        postcard::to_allocvec(operation).expect("an operation is plain data")
+    }
+
+    fn restore(kept: &[u8]) -> Result<ShelfOperation, String> {
+        postcard::from_bytes(kept).map_err(|error| error.to_string())
     }
 
     fn spell(operation: &ShelfOperation) -> String {

@@ -22,7 +22,8 @@ pub use self::l1_model::L1Model;
 pub use self::memory::MemoryTier;
 pub(crate) use self::memory_stream::MemoryReader;
 pub use self::redis::RedisTier;
-pub(crate) use self::stream::{Position, Posted, Reader, Tail};
+pub use self::stream::Position;
+pub(crate) use self::stream::{Posted, Reader, Tail};
 
 pub(crate) use self::wakes::{Listener, Wakes};
 use crate::version::Version;

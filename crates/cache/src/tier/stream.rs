@@ -12,9 +12,9 @@ use crate::redis::{Histories, StreamReader};
 /// How many entries a stream keeps, about. Who falls farther behind has missed something.
 pub(crate) const ENTRIES_KEPT: usize = 10_000;
 
-/// The id of an entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position {
+/// The id of a stream's entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
     pub(crate) millis: u64,
     pub(crate) sequence: u64,
 }

@@ -9,6 +9,7 @@ mod level;
 mod options;
 mod overlay;
 pub(crate) mod queue;
+mod replicated;
 mod shared;
 mod sink;
 mod status;
@@ -26,6 +27,7 @@ pub use self::options::{
     Mode, UnknownMode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
 };
 pub use self::overlay::Overlay;
+pub use self::replicated::{Declined, ReplicatedJournal, ReplicatedOptions};
 pub use self::sink::{Base, Deferred, Made, Settled, Sink};
 pub use self::status::WriteBehindStatus;
 pub use self::volatile::VolatileJournal;

@@ -14,13 +14,15 @@ use super::journal::FlushOptions;
 pub enum Mode {
     /// A journal that was committed to disk.
     Journaled,
+    /// Redis's memory, on every replica that is online.
+    Replicated,
     /// The memory of one process: a write that was acknowledged can be lost.
     Volatile,
 }
 
 /// A name that is no mode's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("unknown mode {0:?}: use journaled or volatile")]
+#[error("unknown mode {0:?}: use journaled, replicated or volatile")]
 pub struct UnknownMode(String);
 
 /// What becomes of a write when the journal is full.
@@ -78,6 +80,7 @@ impl Mode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Journaled => "journaled",
+            Self::Replicated => "replicated",
             Self::Volatile => "volatile",
         }
     }
@@ -87,7 +90,7 @@ impl FromStr for Mode {
     type Err = UnknownMode;
 
     fn from_str(name: &str) -> Result<Self, UnknownMode> {
-        let all = [Self::Journaled, Self::Volatile];
+        let all = [Self::Journaled, Self::Replicated, Self::Volatile];
         let found = all.into_iter().find(|mode| mode.as_str() == name);
         found.ok_or_else(|| UnknownMode(name.to_owned()))
     }

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::journal::JournalError;
 use super::sink::{Made, Sink};
+use crate::tier::Position;
 use crate::version::Version;
 
 /// How long a write is kept that was applied: values that were read before may still be shown.
@@ -51,6 +52,10 @@ struct Known<E> {
 
 struct Laid<E> {
     id: u64,
+    /// Where it is in an order that several processes share; the end, while that is not known.
+    place: Position,
+    /// Whether readers see it: it is acknowledged, or somebody else may see it.
+    is_shown: bool,
     entry: E,
     fate: Fate,
     /// What the database has said of single values: of a value of this version or an older one the
@@ -121,7 +126,8 @@ impl<E: Clone> Overlay<E> {
     pub fn all_waiting(&self) -> HashMap<String, Vec<E>> {
         let known = self.known();
         let of_key = |(key, laid): (&String, &Vec<Laid<E>>)| {
-            let waiting = laid.iter().filter(|laid| !matches!(laid.fate, Fate::Applied(_)));
+            let waiting =
+                laid.iter().filter(|laid| laid.is_shown && !matches!(laid.fate, Fate::Applied(_)));
             (key.clone(), waiting.map(|laid| laid.entry.clone()).collect())
         };
         known.keys.iter().map(of_key).collect()
@@ -137,7 +143,8 @@ impl<E: Clone> Overlay<E> {
             let known = self.known();
             let Some(laid) = known.keys.get(key) else { return Vec::new() };
             let is_silent = known.silent_until.is_some_and(|until| Instant::now() < until);
-            let unknown = laid.iter().filter(|laid| laid.is_in(&view, version).is_none());
+            let unknown =
+                laid.iter().filter(|laid| laid.is_shown && laid.is_in(&view, version).is_none());
             unknown.filter(|_| !is_silent).map(|laid| laid.id).collect()
         };
         if !unknown.is_empty() {
@@ -152,7 +159,7 @@ impl<E: Clone> Overlay<E> {
         }
         let known = self.known();
         let laid = known.keys.get(key).into_iter().flatten();
-        let over = laid.filter(|laid| laid.is_in(&view, version) != Some(true));
+        let over = laid.filter(|laid| laid.is_shown && laid.is_in(&view, version) != Some(true));
         over.map(|laid| laid.entry.clone()).collect()
     }
 
@@ -182,8 +189,74 @@ impl<E: Clone> Overlay<E> {
     pub(super) fn add(&self, key: &str, id: u64, entry: E) {
         let mut known = self.known();
         let laid = known.keys.entry(key.to_owned()).or_default();
-        laid.push(Laid { id, entry, fate: Fate::Waiting, views: HashMap::new() });
+        laid.push(Laid::new(id, entry, Fate::Waiting, true));
         self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Keeps a write of `key` that is not acknowledged yet: what is granted after it counts on it, and
+    /// readers do not see it. Anybody may apply it.
+    pub(super) fn grant(&self, key: &str, id: u64, entry: E) {
+        let mut known = self.known();
+        let laid = known.keys.entry(key.to_owned()).or_default();
+        laid.push(Laid::new(id, entry, Fate::Unsure, false));
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The write waits at `place` of an order that several processes share: it is shown there. Anybody
+    /// may apply it. One that is laid already keeps what is known of it.
+    pub(super) fn place(&self, key: &str, id: u64, entry: &E, place: Position) {
+        let mut known = self.known();
+        let of_key = known.keys.entry(key.to_owned()).or_default();
+        let index = of_key.iter().position(|laid| laid.id == id).unwrap_or_else(|| {
+            of_key.push(Laid::new(id, entry.clone(), Fate::Unsure, true));
+            self.count.fetch_add(1, Ordering::AcqRel);
+            of_key.len() - 1
+        });
+        (of_key[index].place, of_key[index].is_shown) = (place, true);
+        of_key.sort_by_key(|laid| laid.place);
+    }
+
+    /// The write was not acknowledged. It is gone, unless others may have seen it.
+    pub(super) fn withdraw(&self, key: &str, id: u64) {
+        let mut known = self.known();
+        let is_hidden = |laid: &Laid<E>| laid.id == id && !laid.is_shown;
+        if known.keys.get(key).is_some_and(|laid| laid.iter().any(is_hidden)) {
+            let gone = known.remove(key, id);
+            self.count.fetch_sub(gone, Ordering::AcqRel);
+        }
+    }
+
+    /// The writes of `keys` of which it is not known whether they are applied.
+    pub(super) fn unsure_of(&self, keys: &[String]) -> HashMap<u64, String> {
+        let known = self.known();
+        let of_key = |key| known.keys.get(key).into_iter().flatten().map(move |laid| (key, laid));
+        let laid = keys.iter().flat_map(of_key);
+        let unsure = laid.filter(|(_, laid)| matches!(laid.fate, Fate::Unsure));
+        unsure.map(|(key, laid)| (laid.id, key.clone())).collect()
+    }
+
+    /// What of `key`, granted or shown, a value of the database lacks that was read at `version`, before
+    /// it was asked which of what was unsure is applied, and that was noted.
+    pub(super) fn lacking(
+        &self,
+        key: &str,
+        namespace: &str,
+        cached: &str,
+        version: Version,
+    ) -> Vec<E> {
+        let view = (namespace.to_owned(), cached.to_owned());
+        let known = self.known();
+        let laid = known.keys.get(key).into_iter().flatten();
+        let lacking = laid.filter(|laid| match laid.fate {
+            Fate::Unsure => true,
+            Fate::Waiting | Fate::Applied(_) => laid.is_in(&view, version) != Some(true),
+        });
+        lacking.map(|laid| laid.entry.clone()).collect()
+    }
+
+    /// The write of `key` is known to have made `made` newer; it may still wait to be taken off.
+    pub(super) fn made(&self, key: &str, id: u64, made: &Arc<Made>) {
+        self.change(key, id, |laid| laid.fate = Fate::Applied(Arc::clone(made)));
     }
 
     /// From now on `ids` of `key` may be applied at any time.
@@ -218,6 +291,20 @@ impl<E: Clone> Overlay<E> {
         self.count.fetch_sub(gone, Ordering::AcqRel);
     }
 
+    /// The same, once nobody can need what was applied until now.
+    pub(super) fn sweep_later(self: &Arc<Self>)
+    where
+        E: Send + 'static,
+    {
+        let overlay = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(KEPT).await;
+            if let Some(overlay) = overlay.upgrade() {
+                overlay.sweep();
+            }
+        });
+    }
+
     fn change(&self, key: &str, id: u64, change: impl FnOnce(&mut Laid<E>)) {
         let mut known = self.known();
         let laid = known.keys.get_mut(key).into_iter().flatten();
@@ -241,6 +328,11 @@ impl<E> Known<E> {
 }
 
 impl<E> Laid<E> {
+    fn new(id: u64, entry: E, fate: Fate, is_shown: bool) -> Self {
+        let place = Position { millis: u64::MAX, sequence: u64::MAX };
+        Self { id, place, is_shown, entry, fate, views: HashMap::new() }
+    }
+
     /// Whether a value read at `version` shows the write; `None`: the database is to be asked.
     fn is_in(&self, view: &(String, String), version: Version) -> Option<bool> {
         match &self.fate {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 
 use super::journal::JournalError;
 use crate::version::Version;
@@ -100,6 +101,22 @@ pub trait Sink: Send + Sync + 'static {
         namespace: &str,
         key: &str,
     ) -> impl Future<Output = Result<HashMap<u64, Option<Version>>, JournalError>> + Send;
+
+    /// Which of `ids` have been applied by now, each with all that its flush made newer.
+    fn made(
+        &self,
+        ids: &[u64],
+    ) -> impl Future<Output = Result<HashMap<u64, Arc<Made>>, JournalError>> + Send;
+
+    /// The entry as bytes, for journals that are no memory of this process.
+    fn keep(entry: &Self::Entry) -> Vec<u8>;
+
+    /// The entry that was kept.
+    ///
+    /// # Errors
+    ///
+    /// What of it cannot be read: another release may have kept it.
+    fn restore(kept: &[u8]) -> Result<Self::Entry, String>;
 
     /// The entry, for people to read.
     fn spell(entry: &Self::Entry) -> String;

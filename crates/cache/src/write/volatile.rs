@@ -88,7 +88,10 @@ impl<S: Sink> VolatileJournal<S> {
             taken.keys.push(group.key);
         }
         let settled = self.sink.settle(&writes).await?;
-        Ok(self.note(&writes, settled, options))
+        let flushed = self.note(&writes, settled, options);
+        // Nobody may look at an empty journal.
+        self.overlay.sweep_later();
+        Ok(flushed)
     }
 
     fn note(
@@ -220,7 +223,6 @@ impl<S: Sink> Journal for VolatileJournal<S> {
     }
 
     async fn state(&self) -> Result<JournalState, JournalError> {
-        self.overlay.sweep();
         Ok(self.queue().state())
     }
 

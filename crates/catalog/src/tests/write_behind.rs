@@ -53,7 +53,7 @@ async fn behind(options: WriteBehindOptions) -> (Store, Twin, Catalogue<Store>) 
             Some(Write { key: id.to_string(), operation: price.minor() })
         },
         key: |id| id.to_string(),
-        refusal: Some,
+        refusal: |refusal: RepositoryError| Some(refusal.into()),
     };
     let pending = Arc::new(JournaledPatches::new(engine, dictionary));
     (store, twin, catalogue.journaling(pending).await)
