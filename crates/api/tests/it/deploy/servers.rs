@@ -115,7 +115,8 @@ fn postgres_reads_its_settings_as_compose_starts_it() {
         ("listen_addresses", "*"),
     ] {
         let mut command = Command::new(&postgres);
-        command.args(&words[1..]).arg("-D").arg(folder.path()).args(["-C", setting]);
+        // First: root may ask for a setting, and do nothing else.
+        command.args(["-C", setting]).args(&words[1..]).arg("-D").arg(folder.path());
         assert_eq!(succeeds(&mut command).trim(), value, "{setting}");
     }
 }
