@@ -21,7 +21,8 @@ async fn serves(topology: Topology) {
             redis::cmd("ROLE").query_async(&mut connection).await.expect("answers");
         let role = format!("{role:?}");
         let folder: Vec<String> = redis::cmd("CONFIG")
-            .arg(["GET", "dir"])
+            .arg("GET")
+            .arg("dir")
             .query_async(&mut connection)
             .await
             .expect("answers");

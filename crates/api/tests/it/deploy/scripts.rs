@@ -48,7 +48,7 @@ impl Machine {
         machine
     }
 
-    fn set(mut self, name: &str, value: impl ToString) -> Self {
+    fn set(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
         self
     }
@@ -106,7 +106,7 @@ async fn up_in_containers_writes_what_native_writes_and_changes_nothing_the_seco
     ] {
         let machine = Machine::with(files)
             .set("API_PORT", port(&service.url))
-            .set("LARDER_STACK_REDIS_PORT", 7100);
+            .set("LARDER_STACK_REDIS_PORT", "7100");
         let (code, said) = machine.run("up.sh", &[]);
         assert_eq!(code, 0, "{said}");
         assert!(said.contains(&format!("Docker Compose, by {program} (a Docker engine")), "{said}");
@@ -168,12 +168,12 @@ async fn up_in_containers_writes_what_native_writes_and_changes_nothing_the_seco
 #[test]
 fn a_taken_port_is_named_with_its_variable() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let number = taken.local_addr().expect("bound").port();
-    let free = testing::free_ports(1);
-    let mut machine = Machine::with(&["engine", "v2"]).set("LARDER_STACK_POSTGRES_PORT", number);
+    let number = taken.local_addr().expect("bound").port().to_string();
+    let free = testing::free_ports(1).to_string();
+    let mut machine = Machine::with(&["engine", "v2"]).set("LARDER_STACK_POSTGRES_PORT", &number);
     // The ones that are looked at before it.
     for name in ["API_PORT", "API_1_PORT", "API_2_PORT"] {
-        machine = machine.set(name, free);
+        machine = machine.set(name, &free);
     }
     let (code, said) = machine.run("up.sh", &[]);
     assert_eq!(code, 69, "{said}");
