@@ -2,6 +2,7 @@
 
 PROJECT=${COMPOSE_PROJECT_NAME:-larder}
 SECRETS=$STACK_DIR/compose.secrets
+SECRET_NAMES="ADMIN_KEY ADMIN_PASSWORD APP_PASSWORD FEED_PASSWORD GRAFANA_PASSWORD"
 # Ports by the variables that move them; what is where is in compose.yaml.
 PORTS="API_PORT API_1_PORT API_2_PORT LARDER_STACK_POSTGRES_PORT
     REDIS_0_PORT REDIS_1_PORT REDIS_2_PORT REDIS_3_PORT REDIS_4_PORT REDIS_5_PORT
@@ -37,7 +38,7 @@ load_secrets() {
         mkdir -p "$STACK_DIR"
         (
             umask 077
-            for key in ADMIN_KEY ADMIN_PASSWORD APP_PASSWORD FEED_PASSWORD GRAFANA_PASSWORD; do
+            for key in $SECRET_NAMES; do
                 echo "$key=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
             done > "$SECRETS.draft"
         )
@@ -133,8 +134,14 @@ END
 }
 
 compose_down() {
+    local key
     load_defaults
-    load_secrets
+    if [ -f "$SECRETS" ]; then
+        load_secrets
+    else
+        # The Compose file wants values all the same; new ones would hide that the old ones are lost.
+        for key in $SECRET_NAMES; do export "$key=unknown"; done
+    fi
     if [ -n "${CLEAN:-}" ]; then
         compose down --remove-orphans --volumes
         rm -f "$SECRETS"

@@ -190,6 +190,9 @@ fn lost_passwords_of_kept_data_are_said_at_once() {
     let (code, said) = machine.run("up.sh", &[]);
     assert_eq!(code, 69, "{said}");
     assert!(said.contains("larder_postgres") && said.contains("make down CLEAN=1"), "{said}");
+    // Nor does stopping make new ones, which would hide it.
+    let (code, said) = machine.run("down.sh", &[("STACK", "docker")]);
+    assert_eq!(code, 0, "{said}");
     assert!(!machine.file("stack/compose.secrets").exists());
 }
 
