@@ -70,7 +70,12 @@ check-deploy: ## What is in deploy/, with every tool it can be checked with (fet
 	@deploy/test.sh
 
 .PHONY: bench
-bench: deps ## Strategies side by side by queries, latency and throughput (ARGS=--quick: two minutes)
+bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench all --quick $(ARGS)
+
+.PHONY: bench-full
+bench-full: deps ## The same with enough repeats for claims: more than an hour
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 
@@ -81,6 +86,11 @@ LARDER_DATA ?= ../shared/data
 bench-stock: deps ## What a write costs: a year of a shop's orders, write-through and write-behind (a quarter of an hour)
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench stock $(LARDER_DATA)/online-retail $(ARGS)
+
+.PHONY: bench-predict
+bench-predict: deps ## What `larder-bench advise` foretells of L1, beside what the service does
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench predict --trace $(LARDER_DATA)/traces/web07.trace.xz --format cache2k $(ARGS)
 
 # What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
 VERIFY := $(TARGET_DIR)/release/larder-bench verify
@@ -99,6 +109,11 @@ verify-all: deps ## The same under every strategy, over two regions, and with a 
 	$(VERIFY) --regions 2 --processes 4 $(ARGS) || failed=1; \
 	$(VERIFY) --bulk $(ARGS) || failed=1; \
 	exit $$failed
+
+.PHONY: chaos
+chaos: deps ## What write-behind loses when processes and servers are killed: nothing (ARGS: larder-bench chaos --help)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench chaos $(ARGS)
 
 .PHONY: bench-micro
 bench-micro: ## Criterion micro-benchmarks

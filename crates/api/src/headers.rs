@@ -17,11 +17,21 @@ pub(crate) fn etag(revision: Revision) -> String {
     format!("\"{revision}\"")
 }
 
+/// The entity tag of an answer: of its revision, and where writes are laid over it that have none yet,
+/// of its content.
+fn tag(reply: &Reply) -> String {
+    match reply.overlaid {
+        None => etag(reply.revision),
+        Some(content) => format!("\"{}+{content:016x}\"", reply.revision),
+    }
+}
+
 /// The answer to a conditional read of a `what`.
 pub(crate) fn reply(request: &HttpRequest, what: &str, reply: Reply) -> HttpResponse {
     let status = cache_status(&reply.status);
+    let tag = tag(&reply);
     match reply.body {
-        Some(body) => view(request, &etag(reply.revision), status, body),
+        Some(body) => view(request, &tag, status, body),
         None => {
             let mut response = Problem::not_found(what).error_response();
             let status = HeaderValue::try_from(status).expect("made of tokens and numbers");
@@ -100,6 +110,15 @@ mod tests {
             status(Source::Bypass("redis-unavailable"), None, false),
             "larder; fwd=bypass; detail=redis-unavailable"
         );
+    }
+
+    #[test]
+    fn what_waits_makes_another_entity_tag_of_the_same_revision() {
+        let revision = Revision { epoch: 1, counter: 7 };
+        let status = CacheStatus { source: Source::Hit(Tier::L2), ttl: None, stored: false };
+        let tag = |overlaid| tag(&Reply { body: None, revision, overlaid, status });
+        assert_eq!(tag(None), "\"1-7\"");
+        assert_eq!(tag(Some(0xab)), "\"1-7+00000000000000ab\"");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use actix_web::{App, HttpServer, web};
 use catalog_domain::{RepositoryError, View};
 use catalog_repository::PostgresCatalogue;
 use catalog_service::{Catalogue, Shared};
-use larder::{L2, Metrics, RedisTier};
+use larder::{L2, Metrics, Mode, RedisTier};
 use larder_postgres::Database;
 use larder_telemetry::Telemetry;
 use opentelemetry_instrumentation_actix_web::{RequestMetrics, RequestTracing};
@@ -187,12 +187,20 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         found.expect("every view has settings").1.clone()
     };
     let repository = PostgresCatalogue::new(db);
-    let pending = writes::journaled(repository.journal(), config.write_behind.options()?, &meter)?;
+    let (mode, waiting) = (config.write_behind.mode()?, config.write_behind.options()?);
+    // What was journaled in another mode is applied in any.
+    let journaled = writes::journaled(&repository, waiting.clone(), &meter)?;
+    let other = match mode {
+        Mode::Journaled => None,
+        Mode::Volatile => Some(writes::volatile(&repository, waiting, &meter)?),
+    };
     let catalogue = Catalogue::new(repository, shared, of)
         .map_err(|error| option("namespaces")(error.to_string()))?
-        .sampling(config.verify.sample)
-        .journaling(pending)
-        .await;
+        .sampling(config.verify.sample);
+    let catalogue = match other {
+        None => catalogue.journaling(journaled).await,
+        Some(other) => catalogue.journaling(other).await.clearing(journaled).await,
+    };
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
     let state =

@@ -53,12 +53,18 @@ fn read(member: &str) -> Option<(Option<&str>, Version)> {
     Some((Some(namespace).filter(|_| named)?.into(), self::version(version)?))
 }
 
-/// A version as a token, as a string, or as an entity tag (which a proxy may have weakened).
+/// A version as a token, as a string, or as an entity tag (which a proxy may have weakened, and which
+/// may name what waits as well).
 fn version(text: &str) -> Option<Version> {
     let quoted = text.strip_prefix("W/").unwrap_or(text);
     let bare = match quoted.strip_prefix('"') {
         Some(rest) => rest.strip_suffix('"')?,
         None => text,
+    };
+    // What waits has no version yet: the entity tag of an answer that shows it has the one below.
+    let bare = match bare.split_once('+') {
+        Some((below, content)) if content.bytes().all(|byte| byte.is_ascii_hexdigit()) => below,
+        _ => bare,
     };
     // Numbers may not have signs.
     bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-').then(|| bare.parse().ok())?

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ETAG;
-use catalog_domain::{Operation, ProductId, ProductPatch, Refusal, RepositoryError, Written};
-use catalog_repository::{CatalogueJournal, journal_key};
+use catalog_domain::{Operation, ProductId, Refusal, RepositoryError, Written};
+use catalog_repository::{PostgresCatalogue, journal_key};
 use catalog_service::{CatalogueError, Dictionary, JournaledPatches, PendingWrites};
-use larder::{JournalError, Write, WriteBehind, WriteBehindOptions};
+use larder::{
+    Journal, JournalError, Mode, VolatileJournal, Write, WriteBehind, WriteBehindOptions,
+};
 use opentelemetry::metrics::Meter;
 use serde_json::json;
 
@@ -21,37 +23,80 @@ use crate::session::{LARDER_VERSION, made};
 /// Where in the journal a write is.
 pub(crate) const LARDER_POSITION: &str = "Larder-Position";
 
+/// What an acknowledged write rests on.
+pub(crate) const LARDER_MODE: &str = "Larder-Mode";
+
 /// How long a stop waits until what is journaled is applied. What is not is applied by another
 /// process, or after the next start.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
-/// Write-behind into `journal`.
+/// The journal in Postgres.
 pub(crate) fn journaled(
-    journal: CatalogueJournal,
+    repository: &PostgresCatalogue,
     options: WriteBehindOptions,
     meter: &Meter,
 ) -> Result<Arc<dyn PendingWrites>, ConfigError> {
+    let journal = repository.journal().crashing(options.crash.clone());
+    Ok(Arc::new(JournaledPatches::new(engine(journal, options, meter)?, dictionary())))
+}
+
+/// The journal in this process's memory.
+pub(crate) fn volatile(
+    repository: &PostgresCatalogue,
+    options: WriteBehindOptions,
+    meter: &Meter,
+) -> Result<Arc<dyn PendingWrites>, ConfigError> {
+    let journal = VolatileJournal::new(repository.sink());
+    let overlay = Arc::clone(journal.overlay());
+    let engine = engine(journal, options, meter)?;
+    Ok(Arc::new(JournaledPatches::new(engine, dictionary()).beside(overlay)))
+}
+
+fn engine<J: Journal>(
+    journal: J,
+    options: WriteBehindOptions,
+    meter: &Meter,
+) -> Result<WriteBehind<J>, ConfigError> {
     let engine = WriteBehind::new(journal, options)
         .map_err(|error| ConfigError::value("write_behind", error.to_string()))?;
     engine.register(meter);
-    let write = |id: ProductId, patch: &ProductPatch| {
-        let operation = Operation::of(patch.clone()).ok()?;
-        Some(Write { key: journal_key(id), operation })
-    };
-    let refusal = |refusal: Refusal| match refusal {
-        Refusal::Absent => None,
-        Refusal::Invalid(error) => Some(RepositoryError::Invalid(error)),
-    };
-    Ok(Arc::new(JournaledPatches::new(engine, Dictionary { write, refusal })))
+    Ok(engine)
 }
 
-/// 202: the journal holds the write, and readers see it.
-pub(crate) fn accepted(id: ProductId, written: &Written<()>, position: u64) -> HttpResponse {
-    HttpResponse::Accepted()
+fn dictionary<J: Journal<Operation = Operation, Refusal = Refusal>>() -> Dictionary<J> {
+    Dictionary {
+        write: |id, patch| {
+            let operation = Operation::of(patch.clone()).ok()?;
+            Some(Write { key: journal_key(id), operation })
+        },
+        key: journal_key,
+        refusal: |refusal| match refusal {
+            Refusal::Absent => None,
+            Refusal::Invalid(error) => Some(RepositoryError::Invalid(error)),
+        },
+    }
+}
+
+/// 202: the journal holds the write, and readers see it. The mode says what that is worth. A journal
+/// that is not the database's own knows no version yet.
+pub(crate) fn accepted(
+    id: ProductId,
+    written: &Written<()>,
+    position: u64,
+    mode: Mode,
+) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response
+        .insert_header((LARDER_POSITION, position.to_string()))
+        .insert_header((LARDER_MODE, mode.as_str()));
+    if written.changes.is_empty() {
+        return response.json(json!({ "position": position, "mode": mode.as_str() }));
+    }
+    let version = written.revision.to_string();
+    response
         .insert_header((ETAG, etag(written.revision)))
         .insert_header((LARDER_VERSION, made(written, id)))
-        .insert_header((LARDER_POSITION, position.to_string()))
-        .json(json!({ "version": written.revision.to_string(), "position": position }))
+        .json(json!({ "version": version, "position": position, "mode": mode.as_str() }))
 }
 
 /// The journal; 404 for a `what` where there is none.

@@ -33,11 +33,11 @@ pub use options::{
 pub use redis::{RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;
 pub use telemetry::{Metrics, NamespaceStats, TierStats, Verified};
-pub use tier::{L2, MemoryTier, RedisTier, TierError};
+pub use tier::{L1Model, L2, MemoryTier, RedisTier, TierError};
 pub use version::{ParseVersionError, Version};
 pub use write::{
-    Applied, CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError,
-    JournalState, Journaled, Mode, StillRefused, Tell, UnknownWhenFull, VolatileJournal, WhenFull,
-    Write, WriteBehind, WriteBehindOptions, WriteBehindOptionsError, WriteBehindStatus, WriteError,
-    WriteState,
+    Base, CrashAt, CrashPoint, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError,
+    JournalState, Journaled, Made, Mode, Overlay, Settled, Sink, StillRefused, Tell, UnknownMode,
+    UnknownWhenFull, VolatileJournal, WhenFull, Write, WriteBehind, WriteBehindOptions,
+    WriteBehindOptionsError, WriteBehindStatus, WriteError, WriteState,
 };

@@ -159,6 +159,11 @@ impl Default for NamespaceOptions {
     }
 }
 
+impl L1Options {
+    /// The smallest capacity, in bytes: eight shards of a few entries.
+    pub const SMALLEST: usize = 1 << 16;
+}
+
 impl Default for L1Options {
     /// 64 MiB, S3-FIFO, 1 s.
     fn default() -> Self {
@@ -244,7 +249,7 @@ impl NamespaceOptions {
             return refuse("max_concurrent_loads", "must be at least 1");
         }
         if let Some(l1) = &self.l1 {
-            if l1.capacity < 1 << 16 {
+            if l1.capacity < L1Options::SMALLEST {
                 return refuse("l1.capacity", "must be at least 65536 bytes");
             }
             if l1.ttl.as_millis() == 0 {

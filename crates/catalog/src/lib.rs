@@ -5,6 +5,7 @@ mod condition;
 mod error;
 mod namespace;
 mod none;
+mod overlaid;
 mod pending;
 mod read_through;
 mod refresh_ahead;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog_domain::{Change, ProductId, ProductPatch, RepositoryError, Revision, View, Written};
+use catalog_domain::{
+    Change, Pending, ProductId, ProductPatch, RepositoryError, Revision, View, Written,
+};
 use futures_util::future::BoxFuture;
 use larder::{
-    DeadLetter, Journal, JournalError, JournalState, Journaled, Tell, Version, Write, WriteBehind,
-    WriteBehindStatus, WriteError, WriteState,
+    DeadLetter, Journal, JournalError, JournalState, Journaled, Overlay, Tell, Version, Write,
+    WriteBehind, WriteBehindStatus, WriteError, WriteState,
 };
 
 use crate::error::CatalogueError;
@@ -31,6 +33,13 @@ pub trait PendingWrites: Send + Sync + 'static {
         id: ProductId,
         patch: &ProductPatch,
     ) -> BoxFuture<'static, Result<Taken, CatalogueError>>;
+
+    /// Applies what waits for a product, before a write that does not wait, and tells `tell` what
+    /// that changes.
+    fn settle(&self, id: ProductId, tell: Tell) -> BoxFuture<'static, Result<(), CatalogueError>>;
+
+    /// What waits that loads do not show; `None`: they show all.
+    fn overlay(&self) -> Option<&Overlay<Pending>>;
 
     /// Begins to apply what waits, and tells `tell` what that changes.
     fn start(&self, tell: Tell) -> BoxFuture<'static, ()>;
@@ -67,6 +76,8 @@ pub trait PendingWrites: Send + Sync + 'static {
 pub struct Dictionary<J: Journal> {
     /// The write that does what a patch of a product does; `None`: it cannot wait.
     pub write: fn(ProductId, &ProductPatch) -> Option<Write<J::Operation>>,
+    /// A product's key in the journal.
+    pub key: fn(ProductId) -> String,
     /// What a refusal means; `None`: there is no such product.
     pub refusal: fn(J::Refusal) -> Option<RepositoryError>,
 }
@@ -75,12 +86,19 @@ pub struct Dictionary<J: Journal> {
 pub struct JournaledPatches<J: Journal> {
     engine: WriteBehind<J>,
     dictionary: Arc<Dictionary<J>>,
+    overlay: Option<Arc<Overlay<Pending>>>,
 }
 
 impl<J: Journal> JournaledPatches<J> {
     /// The catalogue's writes in `engine`.
     pub fn new(engine: WriteBehind<J>, dictionary: Dictionary<J>) -> Self {
-        Self { engine, dictionary: Arc::new(dictionary) }
+        Self { engine, dictionary: Arc::new(dictionary), overlay: None }
+    }
+
+    /// The same for a journal that loads know nothing of: what waits in it is in `overlay`.
+    #[must_use]
+    pub fn beside(self, overlay: Arc<Overlay<Pending>>) -> Self {
+        Self { overlay: Some(overlay), ..self }
     }
 }
 
@@ -114,6 +132,18 @@ impl<J: Journal> PendingWrites for JournaledPatches<J> {
                 Err(WriteError::Lost) => Err(CatalogueError::Lost),
             }
         })
+    }
+
+    fn settle(&self, id: ProductId, tell: Tell) -> BoxFuture<'static, Result<(), CatalogueError>> {
+        let (engine, key) = (self.engine.clone(), (self.dictionary.key)(id));
+        Box::pin(async move {
+            let settled = engine.settle(&key, &tell).await;
+            settled.map_err(|error| CatalogueError::Journal(Arc::new(error)))
+        })
+    }
+
+    fn overlay(&self) -> Option<&Overlay<Pending>> {
+        self.overlay.as_deref()
     }
 
     fn start(&self, tell: Tell) -> BoxFuture<'static, ()> {

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use catalog_domain::{ProductPage, ProductSummary};
 use larder::{CacheValue, Codec, CodecError};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A view whose rendered form is cached.
-pub(crate) trait CachedView: Serialize + Send + Sync + 'static {
+pub(crate) trait CachedView: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Changes with every change of the rendered form.
     const SCHEMA: &'static str;
 }
@@ -21,7 +22,8 @@ impl CachedView for ProductSummary {
     const SCHEMA: &'static str = "product-summary/1";
 }
 
-/// The JSON text of a `V`. A hit sends it as it was stored; it is never parsed again.
+/// The JSON text of a `V`. A hit sends it as it was stored; it is parsed again only where something
+/// waits that it does not show (`overlaid.rs`).
 #[derive(Debug)]
 pub(crate) struct Rendered<V> {
     pub(crate) body: Bytes,

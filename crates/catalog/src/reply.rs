@@ -15,6 +15,9 @@ pub struct Reply {
     pub body: Option<Bytes>,
     /// How new it is.
     pub revision: Revision,
+    /// Where writes were laid over it that have no revision yet, what tells this body from others of
+    /// the same revision.
+    pub overlaid: Option<u64>,
     /// Where it came from.
     pub status: CacheStatus,
 }
@@ -56,6 +59,7 @@ impl Reply {
         Self {
             body: lookup.value.map(|rendered| rendered.body),
             revision: revision(lookup.version),
+            overlaid: None,
             status: CacheStatus { source, ttl, stored: lookup.stored && lookup.miss.is_some() },
         }
     }
@@ -66,6 +70,7 @@ impl Reply {
         Self {
             body: value.map(|rendered| rendered.body),
             revision: revision(version),
+            overlaid: None,
             status: CacheStatus { source, ttl: None, stored: false },
         }
     }

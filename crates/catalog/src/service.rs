@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::condition::Condition;
 use crate::error::CatalogueError;
 use crate::namespace::{Namespace, origin};
+use crate::overlaid;
 use crate::pending::{self, PendingWrites, Taken};
 use crate::reply::Reply;
 use crate::shadow::Shadow;
@@ -51,6 +52,8 @@ struct Inner<R> {
     pages: Namespace<ProductPage>,
     summaries: Namespace<ProductSummary>,
     pending: OnceLock<Arc<dyn PendingWrites>>,
+    /// Another journal, which takes no writes, but may hold some.
+    left: OnceLock<Arc<dyn PendingWrites>>,
 }
 
 /// What a write that may have been journaled led to.
@@ -103,8 +106,8 @@ impl<R: ProductRepository> Catalogue<R> {
         });
         let pages = Namespace::new(page, &shared, settings(page), origin_of_pages)?;
         let summaries = Namespace::new(summary, &shared, settings(summary), origin_of_summaries)?;
-        let inner =
-            Arc::new(Inner { repository, shared, pages, summaries, pending: OnceLock::new() });
+        let (pending, left) = (OnceLock::new(), OnceLock::new());
+        let inner = Arc::new(Inner { repository, shared, pages, summaries, pending, left });
         Ok(Self { inner, shadow: None })
     }
 
@@ -168,6 +171,7 @@ impl<R: ProductRepository> Catalogue<R> {
     pub async fn page(&self, id: ProductId, call: &CallOptions) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.pages.read(id, call).await?;
+        let reply = overlaid::page(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductPage, id, began, &reply);
         Ok(reply)
     }
@@ -184,6 +188,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Reply, CatalogueError> {
         let began = Instant::now();
         let reply = self.inner.summaries.read(id, call).await?;
+        let reply = overlaid::summary(self.inner.overlay(), id, reply).await?;
         self.cast_shadow(View::ProductSummary, id, began, &reply);
         Ok(reply)
     }
@@ -194,7 +199,12 @@ impl<R: ProductRepository> Catalogue<R> {
     ///
     /// When Postgres does not answer.
     pub async fn list(&self, request: &ListRequest) -> Result<Option<Listing>, CatalogueError> {
-        Ok(self.inner.repository.list(request).await?)
+        let before = overlaid::before_listing(self.inner.overlay());
+        let mut listing = self.inner.repository.list(request).await?;
+        if let Some(listing) = &mut listing {
+            overlaid::listing(&before, listing);
+        }
+        Ok(listing)
     }
 
     /// Stores a new product.
@@ -225,6 +235,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let replace = |expected| inner.repository.replace(id, &content, expected);
             let written = condition.hold(replace).await?;
             inner.written_if(id, &written).await;
@@ -261,6 +272,7 @@ impl<R: ProductRepository> Catalogue<R> {
                     Taken::Synchronously => {}
                 }
             }
+            inner.settle(id).await?;
             let patched = |expected| inner.repository.patch(id, &patch, expected);
             let written = condition.hold(patched).await?;
             inner.written_if(id, &written).await;
@@ -281,6 +293,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<ReviewId>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let written = inner.repository.add_review(id, &review).await?;
             inner.written_if(id, &written).await;
             Ok(written)
@@ -300,6 +313,7 @@ impl<R: ProductRepository> Catalogue<R> {
     ) -> Result<Option<Written<()>>, CatalogueError> {
         let inner = Arc::clone(&self.inner);
         to_its_end(async move {
+            inner.settle(id).await?;
             let delete = |expected| inner.repository.delete(id, expected);
             let written = condition.hold(delete).await?;
             inner.written_if(id, &written).await;
@@ -325,8 +339,8 @@ impl<R> Inner<R> {
 
     /// Looks after the journal as long as writes may wait.
     fn watch(&self) {
-        if let Some(pending) = self.pending.get() {
-            pending.watch(self.is_behind());
+        for journal in [&self.pending, &self.left].into_iter().filter_map(OnceLock::get) {
+            journal.watch(self.is_behind());
         }
     }
 

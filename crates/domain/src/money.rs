@@ -10,12 +10,28 @@ use serde::{Deserialize, Serialize};
 pub struct Currency([u8; 3]);
 
 /// A price in minor units (cents, pence), so that no rounding ever happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "PriceParts")]
 pub struct Price {
     /// Minor units, 0 to 10^12.
     minor: i64,
     /// What they are units of.
     currency: Currency,
+}
+
+/// A price as it is written, unchecked.
+#[derive(Deserialize)]
+struct PriceParts {
+    minor: i64,
+    currency: Currency,
+}
+
+impl TryFrom<PriceParts> for Price {
+    type Error = String;
+
+    fn try_from(parts: PriceParts) -> Result<Self, String> {
+        Self::new(parts.minor, parts.currency)
+    }
 }
 
 impl Currency {

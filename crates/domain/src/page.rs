@@ -1,7 +1,7 @@
 //! What readers get.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::money::Price;
 use crate::text::{
@@ -10,7 +10,7 @@ use crate::text::{
 use crate::values::{ProductId, Rating, ReviewId, Stock};
 
 /// The full product page: what a shop computes for every view of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProductPage {
     /// Its id.
     pub id: ProductId,
@@ -39,7 +39,7 @@ pub struct ProductPage {
 }
 
 /// The cheap read beside the page: one row by its primary key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductSummary {
     /// Its id.
     pub id: ProductId,
@@ -54,7 +54,7 @@ pub struct ProductSummary {
 }
 
 /// A category on the way to a product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CategoryRef {
     /// Its name in URLs.
     pub slug: Slug,
@@ -63,7 +63,7 @@ pub struct CategoryRef {
 }
 
 /// A variant of a product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
     /// Its stock-keeping unit.
     pub sku: Sku,
@@ -74,7 +74,7 @@ pub struct Variant {
 }
 
 /// What all reviews of a product say together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RatingSummary {
     /// How many there are.
     pub count: u64,
@@ -85,7 +85,7 @@ pub struct RatingSummary {
 }
 
 /// A review.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// Its id.
     pub id: ReviewId,
@@ -102,7 +102,7 @@ pub struct Review {
 }
 
 /// A product shown beside another.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RelatedProduct {
     /// Its id.
     pub id: ProductId,

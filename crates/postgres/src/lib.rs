@@ -12,11 +12,13 @@ mod versions;
 pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
-pub use journal::{Applier, Coalesced, Entry, PostgresJournal, Refused, Taken, settle, taken};
-/// The journal's port, for who applies entries and knows no cache.
+pub use journal::{
+    Applier, Coalesced, Entry, Outcome, PostgresJournal, Refused, Taken, apply, settle, taken,
+};
+/// The ports of journals, for who applies entries and knows no cache.
 pub use larder::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Version,
-    Write, WriteState,
+    Base, DeadLetter, Deferred, FlushOptions, Flushed, Journal, JournalError, JournalState,
+    Journaled, Made, Settled, Sink, Version, Write, WriteState,
 };
 pub use ledger::{Ledger, LedgerRow, Totals};
 pub use statement::{Purpose, Statement};

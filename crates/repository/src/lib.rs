@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod create;
+mod deferred;
 mod delete;
 mod errors;
 mod journal;
@@ -19,6 +20,7 @@ mod store;
 mod summary;
 mod write;
 
+pub use deferred::{CatalogueSink, ProductState};
 pub use journal::{CatalogueApplier, CatalogueJournal, journal_key};
 pub use migrate::{MigrateError, migrate, pending_migrations};
 pub use page::PAGE_SQL;

@@ -7,6 +7,7 @@ use catalog_domain::{
 };
 use larder_postgres::{Database, Purpose, Statement};
 
+use crate::deferred::CatalogueSink;
 use crate::errors::translate;
 use crate::journal::{self, CatalogueJournal};
 use crate::retry::again;
@@ -37,6 +38,13 @@ impl PostgresCatalogue {
     #[must_use]
     pub fn journal(&self) -> CatalogueJournal {
         journal::journal(self.db.clone())
+    }
+
+    /// Where writes go in the end that wait outside of the database. Loads of this catalogue do not
+    /// show them before.
+    #[must_use]
+    pub fn sink(&self) -> CatalogueSink {
+        CatalogueSink::new(self.db.clone())
     }
 
     /// Where its statements are counted.

@@ -52,6 +52,7 @@ pub struct PostgresOptions {
 pub struct Postgres {
     folder: PathBuf,
     port: u16,
+    throw_away: bool,
     password: String,
     identity: Identity,
 }
@@ -72,7 +73,8 @@ impl Postgres {
             Some(identity) => identity,
             None => launch(options, &password)?,
         };
-        let server = Self { folder: folder.clone(), port: options.port, password, identity };
+        let PostgresOptions { folder, port, throw_away } = options.clone();
+        let server = Self { folder, port, throw_away, password, identity };
         server.wait_until_it_answers().await?;
         server.prepare().await?;
         Ok(server)
@@ -82,7 +84,8 @@ impl Postgres {
     pub(crate) fn attach(folder: &Path, port: u16) -> Option<Self> {
         let identity = Identity::load(&pid_file(folder)).filter(Identity::is_alive)?;
         let password = std::fs::read_to_string(folder.join("password")).ok()?;
-        Some(Self { folder: folder.to_owned(), port, password, identity })
+        let folder = folder.to_owned();
+        Some(Self { folder, port, throw_away: false, password, identity })
     }
 
     /// The superuser's URL for `database`.
@@ -126,6 +129,19 @@ impl Postgres {
     pub fn kill(&self) {
         // QUIT to the postmaster takes its backends along; KILL would orphan them.
         self.identity.stop(Signal::QUIT, Duration::from_secs(5));
+    }
+
+    /// Starts it again after it was stopped or killed, on the same port and with the same data.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn restart(&mut self) -> Result<(), StackError> {
+        let Self { folder, port, throw_away, .. } = &*self;
+        let options =
+            PostgresOptions { folder: folder.clone(), port: *port, throw_away: *throw_away };
+        *self = Self::start(&options).await?;
+        Ok(())
     }
 
     async fn wait_until_it_answers(&self) -> Result<(), StackError> {

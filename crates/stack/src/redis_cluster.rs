@@ -147,6 +147,36 @@ impl RedisCluster {
         self.nodes[index].identity.stop(Signal::KILL, Duration::from_secs(5));
     }
 
+    /// Starts node `index` again after it was killed, empty, and waits until all slots are served
+    /// and all replicas are linked. Where a replica has taken over from it meanwhile it becomes that
+    /// one's replica; before, it would be a primary that has lost everything.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up, or the nodes do not come to agree.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    pub async fn revive(&mut self, index: usize) -> Result<(), StackError> {
+        let Node { port, folder, .. } = &self.nodes[index];
+        let node = start_node(folder.clone(), *port, self.port_variable, self.throw_away)?;
+        self.nodes[index] = node;
+        self.nodes[index].wait_until("the cluster is whole", || self.is_formed()).await
+    }
+
+    /// The nodes that say of themselves, at present, that they are primaries.
+    pub async fn primaries(&self) -> Vec<usize> {
+        let mut primaries = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let role = node.ask::<String>(cmd("INFO").arg("replication")).await;
+            if role.is_ok_and(|text| text.contains("role:master")) {
+                primaries.push(index);
+            }
+        }
+        primaries
+    }
+
     /// Freezes node `index`: its sockets stay open, nothing answers.
     ///
     /// # Panics

@@ -259,17 +259,26 @@ impl Stack {
         self.postgres().is_some()
     }
 
-    fn postgres(&self) -> Option<Postgres> {
-        Postgres::attach(&self.options.state_dir.join("postgres"), self.options.postgres_port)
+    /// Its Postgres, if it runs: to be broken and mended.
+    #[must_use]
+    pub fn postgres(&self) -> Option<Postgres> {
+        Postgres::attach(&self.state_dir().join("postgres"), self.options.postgres_port)
     }
 
-    /// The cluster of each region, with the nodes that run.
-    fn clusters(&self) -> Vec<RedisCluster> {
-        let options = &self.options;
+    /// The cluster of each region, with the nodes that run: to be broken and mended.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<RedisCluster> {
+        let (options, state) = (&self.options, self.state_dir());
         let attach = |Region { name, base_port, .. }: Region| {
-            RedisCluster::attach(&options.state_dir.join(name), options.topology, base_port)
+            RedisCluster::attach(&state.join(name), options.topology, base_port)
         };
         options.regions().into_iter().map(attach).collect()
+    }
+
+    /// Servers run in folders of their own: they are told absolute paths.
+    fn state_dir(&self) -> PathBuf {
+        let state = &self.options.state_dir;
+        std::path::absolute(state).unwrap_or_else(|_| state.clone())
     }
 
     fn differs(&self, other: &StackOptions) -> bool {

@@ -31,6 +31,7 @@ impl Config {
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
+        self.write_behind.mode()?;
         self.write_behind.options()?;
         for view in View::ALL {
             self.namespace(view)?;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use larder::{CrashAt, FlushOptions, UnknownWhenFull, WriteBehindOptions, WriteBehindOptionsError};
+use larder::{
+    CrashAt, FlushOptions, Mode, UnknownMode, UnknownWhenFull, WriteBehindOptions,
+    WriteBehindOptionsError,
+};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
@@ -11,6 +14,8 @@ use super::ConfigError;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteBehindConfig {
+    /// What an acknowledged write rests on: `journaled` or `volatile`.
+    pub mode: String,
     /// Writes that wait in the journal at most.
     pub max_depth: u64,
     /// What becomes of a write beyond it: `refuse` or `synchronous`.
@@ -37,6 +42,7 @@ impl Default for WriteBehindConfig {
         let options = WriteBehindOptions::default();
         let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Self {
+            mode: Mode::Journaled.as_str().to_owned(),
             max_depth: options.max_depth,
             when_full: options.when_full.as_str().to_owned(),
             queue: options.queue,
@@ -51,6 +57,17 @@ impl Default for WriteBehindConfig {
 }
 
 impl WriteBehindConfig {
+    /// What an acknowledged write rests on.
+    ///
+    /// # Errors
+    ///
+    /// Names the modes that there are.
+    pub fn mode(&self) -> Result<Mode, ConfigError> {
+        let unknown =
+            |error: UnknownMode| ConfigError::value("write_behind.mode", error.to_string());
+        self.mode.parse().map_err(unknown)
+    }
+
     /// How write-behind goes about it.
     ///
     /// # Errors

@@ -93,7 +93,10 @@ async fn patch(
     let receipt = state.catalogue.patch(id, patch, condition).await?;
     let Receipt { written, position } = receipt.ok_or_else(|| Problem::not_found("product"))?;
     match position {
-        Some(position) => Ok(writes::accepted(id, &written, position)),
+        Some(position) => {
+            let mode = writes::pending(&state, "journal")?.status().mode;
+            Ok(writes::accepted(id, &written, position, mode))
+        }
         None => done(id, Some(written)),
     }
 }

@@ -190,7 +190,7 @@ async fn without_postgres_stale_pages_are_served_and_say_so() {
         ("NAMESPACES__PRODUCT_PAGE__TIERS", "l1+l2"),
         ("NAMESPACES__PRODUCT_PAGE__TTL_MS", "500"),
         ("NAMESPACES__PRODUCT_PAGE__STALE_FOR_MS", "60000"),
-        ("DATABASE__ACQUIRE_TIMEOUT_MS", "300"),
+        ("DATABASE__ACQUIRE_TIMEOUT_MS", "1000"),
     ];
     let service = service_on(redis, &settings).await;
     service.connected().await;

@@ -11,5 +11,6 @@ mod startup;
 mod support;
 mod telemetry;
 mod verify;
+mod volatile;
 mod write_behind;
 mod write_through;

@@ -30,6 +30,7 @@ fn settings_that_cannot_work_end_with_64_and_name_the_key() {
         (format!("{page}STRATEGY"), "magic", "namespaces.product-page.strategy"),
         (format!("{page}TOMBSTONE_TTL_MS"), "1000", "namespaces.product-page.tombstone_ttl_ms"),
         ("TELEMETRY__OTLP_PROTOCOL".to_owned(), "smoke", "telemetry.otlp_protocol"),
+        ("WRITE_BEHIND__MODE".to_owned(), "magic", "write_behind.mode"),
     ];
     for (key, value, named) in &cases {
         let (code, _, said) = run(&["serve"], &[(key, value)]);

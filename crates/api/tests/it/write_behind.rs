@@ -365,3 +365,21 @@ async fn a_switch_to_another_strategy_leaves_nothing_behind_and_asks_the_journal
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(service.statements().await, before, "an idle process asks the database");
 }
+
+#[tokio::test]
+async fn what_an_earlier_mode_has_left_is_shown_and_applied_in_any_other() {
+    if skip_without_servers("what_an_earlier_mode_has_left_is_shown_and_applied") {
+        return;
+    }
+    let service = behind(&[LATE]).await;
+    let written = patch(&service, 1, &price(321)).await;
+    let left = position(&written);
+    assert_eq!(written.header("larder-mode"), "journaled");
+    let other = service.another_with(&[("WRITE_BEHIND__MODE", "volatile"), SOON]).await;
+    assert_eq!(page(&other, 1).await.1["price"]["minor"], 321);
+    eventually(Duration::from_secs(20), "it is applied", async || {
+        state(&service, left).await == "flushed"
+    })
+    .await;
+    assert!(in_the_table(&service, 1, 321).await);
+}

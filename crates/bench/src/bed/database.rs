@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use crate::measure::Dependents;
+
 /// Runs SQL of this module's own making.
 pub(super) async fn run(url: &str, sql: String) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
@@ -28,6 +30,55 @@ pub(super) async fn drop_all(url: &str, prefix: &str) -> Result<()> {
     Ok(())
 }
 
+/// The process id of the server's first process.
+pub(super) async fn first_process(url: &str) -> Result<i32> {
+    let mut connection = PgConnection::connect(url).await?;
+    let pid: i32 =
+        sqlx::query_scalar("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int")
+            .fetch_one(&mut connection)
+            .await?;
+    connection.close().await?;
+    Ok(pid)
+}
+
+/// The slug of the category that holds the most products itself.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or there is no product.
+pub async fn largest_category(admin_url: &str) -> Result<String> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let slug = sqlx::query_scalar(
+        "SELECT c.slug FROM categories c JOIN products p ON p.category_id = c.id
+         GROUP BY c.slug ORDER BY count(*) DESC, c.slug LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await?;
+    slug.context("the catalogue has no products")
+}
+
+/// Which pages a change of a product's price changes beside its own: those that show it as
+/// related.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or an id is too large for a load.
+pub async fn pages_that_show(admin_url: &str) -> Result<Dependents> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let links: Vec<(i64, i64)> =
+        sqlx::query_as("SELECT DISTINCT related_id, product_id FROM related_products")
+            .fetch_all(&mut connection)
+            .await?;
+    connection.close().await?;
+    let id = |id: i64| u32::try_from(id).context("a product's id");
+    let mut pages = Dependents::new();
+    for (shown, page) in links {
+        pages.entry(id(shown)?).or_default().push(id(page)?);
+    }
+    Ok(pages)
+}
+
 /// Whether Postgres keeps the time of each commit.
 pub(super) async fn keeps_commit_times(url: &str) -> Result<bool> {
     let mut connection = PgConnection::connect(url).await?;
@@ -35,6 +86,26 @@ pub(super) async fn keeps_commit_times(url: &str) -> Result<bool> {
         sqlx::query_scalar("SHOW track_commit_timestamp").fetch_one(&mut connection).await?;
     connection.close().await?;
     Ok(setting == "on")
+}
+
+/// Makes `count` products, from the id `first` on, that differ in nothing but their ids, so that
+/// views of ids with as many digits are all as long.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or the ids are taken.
+pub async fn equal_products(admin_url: &str, first: u32, count: u32) -> Result<()> {
+    let last = u64::from(first) + u64::from(count) - 1;
+    let make = format!(
+        "INSERT INTO categories (id, slug, name) VALUES (1, 'equal', 'Equal');
+         INSERT INTO products (id, sku, name, description, category_id, price_minor, currency,
+                               created_at, updated_at)
+         SELECT id, 'equal-' || id, 'One of many', 'As all others', 1, 1999, 'EUR',
+                '2025-01-01Z', '2025-01-01Z'
+         FROM generate_series({first}, {last}) AS made (id);
+         ANALYZE products, larder.versions"
+    );
+    run(admin_url, make).await
 }
 
 /// All products, those with the most reviews first.

@@ -2,19 +2,26 @@
 
 mod api;
 mod database;
+mod delay;
+mod replicas;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use larder_stack::{RedisCluster, Stack, StackOptions, Topology, env_file};
+use larder_stack::{Postgres, RedisCluster, Stack, StackInfo, StackOptions, Topology, env_file};
 
 pub use api::{Api, ApiSettings};
-pub use database::{catalogue_size, mean_statement_ms, products_by_popularity};
+pub use database::{
+    catalogue_size, equal_products, largest_category, mean_statement_ms, pages_that_show,
+    products_by_popularity,
+};
+pub use delay::DelayProxy;
+pub use replicas::Replicas;
 
 use self::database::run;
-use crate::measure::{Cpu, cpu_of, cpu_of_tree};
 
 /// Ports of the benchmark's own stack, away from those of `make up`.
 const POSTGRES_PORT: u16 = 25_432;
@@ -37,8 +44,9 @@ pub struct Bed {
     admin_url: String,
     redis_nodes: String,
     api: PathBuf,
+    /// 0: not known yet.
     postgres_pid: i32,
-    redis_pids: Vec<i32>,
+    delay: Option<DelayProxy>,
     own: Option<Stack>,
     second_region: Option<RedisCluster>,
     /// What the names of all databases and roles that this bed makes begin with.
@@ -55,7 +63,7 @@ impl Bed {
             redis_nodes: redis_nodes.join(","),
             api,
             postgres_pid: 0,
-            redis_pids: Vec::new(),
+            delay: None,
             own: None,
             second_region: None,
             prefix: format!("bench_{:016x}", rand::random::<u64>()),
@@ -82,19 +90,27 @@ impl Bed {
                 options.redis_base_port = REDIS_PORT;
                 let stack = Stack::new(options);
                 let info = stack.up().await?;
-                let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes[0], api)?;
-                Ok(Self { own: Some(stack), ..bed })
+                Self::owning(stack, info, api)
             }
             StackChoice::Running => {
                 let state = std::env::var_os("STACK_DIR").map_or(".stack".into(), PathBuf::from);
                 let Some(stack) = Stack::open(&state) else {
-                    bail!("no stack in {}: make up, or --stack own", state.display());
+                    bail!(
+                        "no stack was ever started in {}: make up, or --stack own",
+                        state.display()
+                    );
                 };
                 let env = env_file::read(&state.join("env"))?;
                 let value = |name: &str| {
                     let pair = env.iter().find(|(key, _)| key == name);
-                    pair.map(|(_, value)| value.clone())
-                        .with_context(|| format!("{name} in {}/env: make up", state.display()))
+                    let value = pair.map(|(_, value)| value.clone());
+                    value.with_context(|| {
+                        let file = state.join("env");
+                        format!(
+                            "the stack is not up ({} has no {name}): make up, or --stack own",
+                            file.display()
+                        )
+                    })
                 };
                 let nodes: Vec<String> =
                     value("REDIS_NODES")?.split(',').map(str::to_owned).collect();
@@ -103,14 +119,89 @@ impl Bed {
         }
     }
 
+    /// A stack that is up, which is the bed's to break, and to stop at the end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn owning(stack: Stack, info: StackInfo, api: PathBuf) -> Result<Self> {
+        let bed = Self::of(&stack, info.database_admin_url, &info.redis_nodes[0], api)?;
+        Ok(Self { own: Some(stack), ..bed })
+    }
+
     fn of(stack: &Stack, admin_url: String, redis_nodes: &[String], api: PathBuf) -> Result<Self> {
         let status = stack.status();
-        let pid_of = |name: &str| status.iter().find(|s| s.name == name).and_then(|s| s.pid);
-        let postgres_pid = pid_of("postgres").context("Postgres does not run")?;
-        let redis = status.iter().filter(|server| server.name.starts_with("redis-"));
-        let redis_pids = redis.filter_map(|server| server.pid).collect();
-        let bed = Self::given(admin_url, redis_nodes, api);
-        Ok(Self { postgres_pid, redis_pids, ..bed })
+        let postgres = status.iter().find(|server| server.name == "postgres");
+        let postgres_pid = postgres.and_then(|server| server.pid);
+        let postgres_pid =
+            postgres_pid.context("the stack's Postgres does not run: make up, or --stack own")?;
+        Ok(Self { postgres_pid, ..Self::given(admin_url, redis_nodes, api) })
+    }
+
+    /// Postgres's first process; 0 while it is unknown.
+    #[must_use]
+    pub const fn postgres_pid(&self) -> i32 {
+        self.postgres_pid
+    }
+
+    /// Finds Postgres's first process, where nobody has told it.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres does not answer.
+    pub async fn find_postgres(&mut self) -> Result<()> {
+        if self.postgres_pid == 0 {
+            self.postgres_pid = database::first_process(&self.admin_url).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the servers are this bed's own, to be broken.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Brings own servers up that have died.
+    ///
+    /// # Errors
+    ///
+    /// When one does not start.
+    pub async fn mend(&self) -> Result<()> {
+        if let Some(stack) = &self.own {
+            stack.up().await?;
+        }
+        Ok(())
+    }
+
+    /// From now on each round trip of a service to Postgres takes `latency` longer.
+    ///
+    /// # Errors
+    ///
+    /// When Postgres's address is not known, or there is no free port.
+    pub async fn delay_database(&mut self, latency: Duration) -> Result<()> {
+        let (_, host) = self.admin_url.rsplit_once('@').context("the admin URL has a host")?;
+        let address = host.split('/').next().unwrap_or(host).to_owned();
+        let mut resolved = tokio::net::lookup_host(&address)
+            .await
+            .with_context(|| format!("Postgres's address {address}"))?;
+        let server = resolved.next().context("Postgres has an address")?;
+        self.delay = Some(DelayProxy::before(server, latency).await?);
+        Ok(())
+    }
+
+    /// What is added to each round trip of a service to Postgres.
+    #[must_use]
+    pub fn db_latency(&self) -> Option<Duration> {
+        self.delay.as_ref().map(DelayProxy::latency)
+    }
+
+    /// `url` of a role as a service is to use it.
+    fn for_service(&self, url: String) -> String {
+        let Some(delay) = &self.delay else { return url };
+        let Some((role, rest)) = url.rsplit_once('@') else { return url };
+        let database = rest.split_once('/').map_or("", |(_, database)| database);
+        format!("{role}@127.0.0.1:{}/{database}", delay.port())
     }
 
     /// The administrator's URL of the stack's database.
@@ -170,8 +261,28 @@ impl Bed {
         let info = stack.up().await?;
         let again =
             Self::of(stack, info.database_admin_url, &info.redis_nodes[0], self.api.clone())?;
-        (self.postgres_pid, self.redis_pids) = (again.postgres_pid, again.redis_pids);
+        self.postgres_pid = again.postgres_pid;
         Ok(())
+    }
+
+    /// Its Postgres, to be broken.
+    ///
+    /// # Errors
+    ///
+    /// When it is somebody else's, or does not run.
+    pub fn postgres(&self) -> Result<Postgres> {
+        let stack = self.own.as_ref().context("only servers of our own are broken: --stack own")?;
+        stack.postgres().context("Postgres does not run")
+    }
+
+    /// Its Redis Cluster, to be broken.
+    ///
+    /// # Errors
+    ///
+    /// When it is somebody else's.
+    pub fn redis(&self) -> Result<RedisCluster> {
+        let stack = self.own.as_ref().context("only servers of our own are broken: --stack own")?;
+        stack.clusters().into_iter().next().context("a stack has a Redis Cluster")
     }
 
     /// Starts a second Redis Cluster, for processes that are elsewhere; `redis://host:port` of
@@ -193,18 +304,6 @@ impl Bed {
     /// A name that nobody else uses, for a database, a role or a cache environment.
     pub(crate) fn new_name(&self) -> String {
         format!("{}_{}", self.prefix, self.named.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Processor time used so far by `api` and the servers.
-    #[must_use]
-    pub fn cpu(&self, api: &Api) -> Cpu {
-        let own = i32::try_from(std::process::id()).unwrap_or(-1);
-        Cpu {
-            api: cpu_of(api.pid()),
-            postgres: cpu_of_tree(self.postgres_pid),
-            redis: self.redis_pids.iter().map(|pid| cpu_of(*pid)).sum(),
-            generator: cpu_of(own),
-        }
     }
 
     /// Runs a subcommand of `catalog-api` as administrator of `admin_url`'s database.

@@ -1,6 +1,12 @@
 //! What the command line offers, as functions that add to a [`Session`].
 
 mod curve;
+mod events;
+mod loops;
+mod matrix;
+mod matrix_checks;
+mod predict;
+mod progress;
 mod ratios;
 mod replay;
 mod retail;
@@ -8,6 +14,9 @@ mod session;
 mod stock;
 
 pub use curve::curve;
+pub use loops::loops;
+pub use matrix::{Selection, matrix};
+pub use predict::{Predict, predict};
 pub use ratios::ratios;
 pub use replay::{Replay, replay};
 pub use retail::{Retail, online_retail};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +11,7 @@ use crate::bed::{Api, products_by_popularity};
 use crate::load::{ClosedLoop, Keys, Request, closed_loop};
 use crate::measure::{Cpu, Labels, bootstrap_median, measured, median};
 use crate::results::{Ratio, Run};
-use crate::scenario::{Contender, ReadView, Scenario, span};
+use crate::scenario::{Contender, ReadView, Rounds, Scenario, span};
 
 /// A page from L2 reaches at least this part of the same server's static body …
 const AGAINST_STATIC: f64 = 0.45;
@@ -29,11 +30,12 @@ const AGAINST_NONE: f64 = 20.0;
 ///
 /// When a process does not start, the counts disagree, or a page is not cached.
 pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
+    let Some(rounds) = scenario.ratios else { return Ok(()) };
     let url = session.bed.admin_url().to_owned();
     let by_rank: Arc<[u32]> = products_by_popularity(&url).await?.into();
     let load = &scenario.load;
     let drawn: Arc<[u32]> =
-        Keys::new(by_rank, load.zipf_exponent, load.seed).draw(scenario.ratios.draws).into();
+        Keys::new(by_rank, scenario.workloads[0].exponent(), load.seed).draw(rounds.draws).into();
     let cached = session.api(&Contender::cache_aside(), &url).await?;
     let uncached = session.api(&Contender::none(), &url).await?;
     let in_process = session.api(&Contender::l1(), &url).await?;
@@ -41,7 +43,7 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
     fill(&in_process, &drawn).await?;
     eprintln!(
         "Ratios: {} rounds of {} s, pages of {bytes} bytes on average …",
-        scenario.ratios.rounds, scenario.ratios.seconds
+        rounds.rounds, rounds.seconds
     );
 
     let paths = |view: ReadView| -> Arc<[Request]> {
@@ -61,11 +63,11 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
         Side::new("summary from L2", &cached, Arc::clone(&summaries)),
         Side::new("summary uncached", &uncached, summaries),
     ];
-    for round in 0..scenario.ratios.rounds as usize {
+    for round in 0..rounds.rounds as usize {
         // Each round begins elsewhere, so that no side always follows the same other.
         for place in 0..sides.len() {
             let side = (round + place) % sides.len();
-            let run = sides[side].round(session, scenario, round).await?;
+            let run = sides[side].round(session, load.connections, rounds, round).await?;
             sides[side].rounds.push(run);
         }
     }
@@ -103,13 +105,19 @@ impl<'a> Side<'a> {
         Self { name, api, requests, rounds: Vec::new() }
     }
 
-    async fn round(&self, session: &Session, scenario: &Scenario, round: usize) -> Result<Run> {
-        let connections = scenario.load.connections;
-        let rounds = scenario.ratios.rounds as usize;
+    async fn round(
+        &self,
+        session: &Session,
+        connections: usize,
+        Rounds { rounds, seconds, .. }: Rounds,
+        round: usize,
+    ) -> Result<Run> {
+        let rounds = rounds as usize;
         let settings = ClosedLoop {
-            address: self.api.address(),
+            targets: self.api.address().into(),
             connections,
-            length: span(scenario.ratios.seconds),
+            length: span(seconds),
+            think: Duration::ZERO,
         };
         let make = |worker: u64| {
             let requests = Arc::clone(&self.requests);

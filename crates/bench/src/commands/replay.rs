@@ -33,8 +33,7 @@ impl Replay {
     ///
     /// When it cannot be read; the message names file and line.
     pub fn read(&self) -> Result<Trace> {
-        let trace = Trace::read(&self.trace, self.format)?;
-        Ok(if self.limit == 0 { trace } else { trace.limited(self.limit) })
+        Ok(Trace::read(&self.trace, self.format)?.limited(self.limit))
     }
 }
 
@@ -53,8 +52,8 @@ pub async fn replay(session: &mut Session, replay: &Replay, trace: &Trace) -> Re
     let name = replay.trace.file_name().map_or("trace".into(), |name| name.to_string_lossy());
     let workload = format!("replay of {name}, {} at a time", replay.connections);
     let floor = Some(u64::from(trace.distinct));
-    let labels = Labels { workload: workload.clone(), floor, offered_rps: None };
-    let load = in_order(api.address(), replay.connections, requests);
+    let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
+    let load = in_order(api.address().into(), replay.connections, requests);
     let run = measured(&session.bed, &api, labels, load).await?;
 
     session.check(

@@ -50,8 +50,8 @@ pub async fn online_retail(session: &mut Session, retail: &Retail) -> Result<()>
         let api = session.api(contender, &url).await?;
         let cached = contender.tiers != "none";
         let floor = Some(fewest);
-        let labels = Labels { workload: workload.clone(), floor, offered_rps: None };
-        let load = in_order(api.address(), 1, Arc::clone(&requests));
+        let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
+        let load = in_order(api.address().into(), 1, Arc::clone(&requests));
         let run = measured(&session.bed, &api, labels, load).await?;
         session.check(
             &format!("{workload} under {}: every step is answered", run.strategy),

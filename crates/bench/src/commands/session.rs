@@ -4,9 +4,10 @@ use anyhow::{Result, ensure};
 use catalog_repository::PAGE_SQL;
 use jiff::Timestamp;
 
+use super::progress::Progress;
 use crate::bed::{Api, ApiSettings, Bed, catalogue_size};
 use crate::measure::machine;
-use crate::results::{Check, Ratio, Results, Run};
+use crate::results::{Check, Event, LoopFigures, Ratio, Results, Run, Summary, Verdict};
 use crate::scenario::{Contender, DataSet};
 
 /// One call of the benchmark.
@@ -15,6 +16,7 @@ pub struct Session {
     /// The servers.
     pub bed: Bed,
     results: Results,
+    progress: Progress,
 }
 
 impl Session {
@@ -23,7 +25,10 @@ impl Session {
     /// # Errors
     ///
     /// When a server does not answer; the bed is handed back to be stopped.
-    pub async fn begin(bed: Bed, command: String) -> Result<Self, (Bed, anyhow::Error)> {
+    pub async fn begin(mut bed: Bed, command: String) -> Result<Self, (Bed, anyhow::Error)> {
+        if let Err(error) = bed.find_postgres().await {
+            return Err((bed, error));
+        }
         let machine = match machine(&bed).await {
             Ok(machine) => machine,
             Err(error) => return Err((bed, error)),
@@ -35,11 +40,16 @@ impl Session {
             data_set: String::new(),
             statement: PAGE_SQL.trim().to_owned(),
             statement_mean_ms: None,
+            quick: false,
             runs: Vec::new(),
+            summaries: Vec::new(),
+            verdicts: Vec::new(),
+            events: Vec::new(),
+            loops: None,
             ratios: Vec::new(),
             checks: Vec::new(),
         };
-        Ok(Self { bed, results })
+        Ok(Self { bed, results, progress: Progress::default() })
     }
 
     /// Fills the stack's catalogue if it is empty, and notes what is in it.
@@ -63,39 +73,99 @@ impl Session {
         Ok(())
     }
 
-    /// Starts an API process under `contender` on the database of `admin_url`.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
-    pub async fn api(&self, contender: &Contender, admin_url: &str) -> Result<Api> {
-        let settings = ApiSettings {
+    /// How an API process is configured under `contender` on the database of `admin_url`.
+    #[must_use]
+    pub fn settings(&self, contender: &Contender, admin_url: &str) -> ApiSettings {
+        ApiSettings {
             strategy: contender.strategy.clone(),
             tiers: contender.tiers.clone(),
             ttl_ms: contender.ttl_ms,
             l1_ttl_ms: contender.l1_ttl_ms,
             admin_url: admin_url.to_owned(),
             ..ApiSettings::default()
-        };
-        Api::start(&self.bed, settings).await
+        }
+    }
+
+    /// Starts an API process under `contender` on the database of `admin_url`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn api(&self, contender: &Contender, admin_url: &str) -> Result<Api> {
+        Api::start(&self.bed, self.settings(contender, admin_url)).await
+    }
+
+    /// Begins to show how many of `steps` are done.
+    pub fn begin_work(&mut self, name: &str, steps: usize) {
+        self.progress.begin(name, steps);
+    }
+
+    /// Shows what is being measured.
+    pub fn working_on(&self, what: &str) {
+        self.progress.on(what);
+    }
+
+    /// Shows no more.
+    pub fn end_work(&mut self) {
+        self.progress.end();
     }
 
     /// Keeps a run, and tells of it.
     pub fn run(&mut self, run: Run) {
-        let hits = |tier: &str, ratio: Option<f64>| {
-            ratio.map_or(String::new(), |ratio| format!(", {tier} hit ratio {ratio:.3}"))
+        let part = |name: &str, value: Option<f64>| {
+            value.map_or(String::new(), |value| format!(", {name} {value:.3}"))
         };
-        let hits = hits("L1", run.hit_ratio.l1) + &hits("L2", run.hit_ratio.l2);
-        eprintln!(
-            "  {:<12} {}: {:.0}/s, mean {:.2} ms, p99 {:.2} ms, {} queries{hits}",
+        let figures = [
+            ("L1 hit ratio", run.hit_ratio.l1),
+            ("L2 hit ratio", run.hit_ratio.l2),
+            ("efficiency", run.query_efficiency),
+        ];
+        let figures: String = figures.map(|(name, value)| part(name, value)).concat();
+        self.progress.say(&format!(
+            "  {:<12} {:<5} {}: {:.0}/s, mean {:.2} ms, p99 {:.2} ms, {} queries{figures}{}",
             run.strategy,
+            run.tiers,
             run.workload,
             run.achieved_rps,
             run.latency_ms.mean,
             run.latency_ms.p99,
             run.db_queries.counted,
-        );
+            if run.errors > 0 { format!(", {} ERRORS", run.errors) } else { String::new() },
+        ));
+        if let Some(why) = &run.generator.not_certified {
+            self.progress.say(&format!("    not certified: {why}"));
+        }
+        if run.repeat > 0 {
+            self.progress.step();
+        }
         self.results.runs.push(run);
+    }
+
+    /// Keeps what something that happened has cost.
+    pub fn event(&mut self, event: Event) {
+        self.progress.say(&format!(
+            "  {:<12} {:<5} {}: {} queries more, {} errors, p99 {:.1} ms (was {:.1})",
+            event.cell.strategy,
+            event.cell.tiers,
+            event.name,
+            event.cost_queries,
+            event.errors,
+            event.p99_ms,
+            event.steady_p99_ms
+        ));
+        self.results.events.push(event);
+    }
+
+    /// Keeps what two loops saw of the same stall.
+    pub fn loops(&mut self, figures: LoopFigures) {
+        self.results.loops = Some(figures);
+    }
+
+    /// Keeps what all runs come to.
+    pub fn summed_up(&mut self, summaries: Vec<Summary>, verdicts: Vec<Verdict>, quick: bool) {
+        self.results.summaries = summaries;
+        self.results.verdicts = verdicts;
+        self.results.quick |= quick;
     }
 
     /// Keeps a ratio, and checks its bar.
@@ -107,7 +177,7 @@ impl Session {
             ratio.ratio.high,
             ratio.numerator_rps.len()
         );
-        eprintln!("  {}: {found}", ratio.name);
+        self.progress.say(&format!("  {}: {found}", ratio.name));
         if let Some(bar) = ratio.bar {
             self.check(&format!("{} ≥ {bar}", ratio.name), found, ratio.ratio.median >= bar);
         }
@@ -116,7 +186,8 @@ impl Session {
 
     /// Notes whether something holds that must.
     pub fn check(&mut self, name: &str, found: String, holds: bool) {
-        eprintln!("  {} {name}: {found}", if holds { "holds:" } else { "DOES NOT HOLD:" });
+        let word = if holds { "holds:" } else { "DOES NOT HOLD:" };
+        self.progress.say(&format!("  {word} {name}: {found}"));
         self.results.checks.push(Check { name: name.to_owned(), found, holds });
     }
 

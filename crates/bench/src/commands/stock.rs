@@ -70,7 +70,7 @@ pub async fn stock(session: &mut Session, stock: &Stock) -> Result<()> {
         begin_with(&url, &first).await?;
         let api = session.api(contender, &url).await?;
         let labels = Labels { workload: workload.clone(), ..Labels::default() };
-        let load = in_order(api.address(), stock.in_flight, Arc::clone(&requests));
+        let load = in_order(api.address().into(), stock.in_flight, Arc::clone(&requests));
         let run = measured(&session.bed, &api, labels, load).await?;
         let name = &run.strategy;
         session.check(

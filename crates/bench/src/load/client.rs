@@ -18,12 +18,16 @@ pub struct Request {
     pub path: String,
     /// A JSON body; empty for none.
     pub body: Bytes,
+    /// The product that it is about; 0: none.
+    pub key: u32,
+    /// Whether 404 is an answer as good as any.
+    pub perhaps_missing: bool,
 }
 
 /// What a load needs to know of an answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// 2xx.
+    /// 2xx; or 404, where that is as good.
     pub ok: bool,
     /// The status; 0 if the connection failed.
     pub status: u16,
@@ -46,25 +50,49 @@ impl Request {
     /// A `GET` of `path`.
     #[must_use]
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: hyper::Method::GET, path: path.into(), body: Bytes::new() }
+        Self::of(hyper::Method::GET, path, Bytes::new())
     }
 
     /// A `PATCH` of `path` with a JSON body.
     #[must_use]
     pub fn patch(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method: hyper::Method::PATCH, path: path.into(), body: body.into() }
+        Self::of(hyper::Method::PATCH, path, body)
     }
 
     /// A `POST` to `path` with a JSON body.
     #[must_use]
     pub fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method: hyper::Method::POST, path: path.into(), body: body.into() }
+        Self::of(hyper::Method::POST, path, body)
     }
 
     /// A `DELETE` of `path`.
     #[must_use]
     pub fn delete(path: impl Into<String>) -> Self {
-        Self { method: hyper::Method::DELETE, path: path.into(), body: Bytes::new() }
+        Self::of(hyper::Method::DELETE, path, Bytes::new())
+    }
+
+    fn of(method: hyper::Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method, path: path.into(), body: body.into(), key: 0, perhaps_missing: false }
+    }
+
+    /// The same, known to be about product `key`.
+    #[must_use]
+    pub const fn about(mut self, key: u32) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The same about something that may not be there.
+    #[must_use]
+    pub const fn perhaps_missing(mut self) -> Self {
+        self.perhaps_missing = true;
+        self
+    }
+
+    /// Whether it changes something.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.method != hyper::Method::GET
     }
 }
 
@@ -73,6 +101,12 @@ impl Client {
     #[must_use]
     pub const fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
+    }
+
+    /// Whom it asks.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends `request` and reads the whole answer. A failed connection is an answer, too.
@@ -115,19 +149,28 @@ impl Client {
         answered
     }
 
+    /// Connects, unless a connection is ready for a request. What fails here has sent nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub async fn connect(&mut self) -> Result<()> {
+        if let Some(connection) = &mut self.connection
+            && connection.ready().await.is_ok()
+        {
+            return Ok(());
+        }
+        let connection = self.connection.insert(connect(self.address).await?);
+        Ok(connection.ready().await?)
+    }
+
     async fn round_trip(
         &mut self,
         request: &Request,
         header: Option<(&str, &str)>,
     ) -> Result<hyper::Response<Bytes>> {
-        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
-            self.connection = None;
-        }
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            none => none.insert(connect(self.address).await?),
-        };
-        connection.ready().await?;
+        self.connect().await?;
+        let connection = self.connection.as_mut().context("it has just been connected")?;
         let mut builder = hyper::Request::builder()
             .method(&request.method)
             .uri(request.path.as_str())
@@ -149,7 +192,7 @@ impl Client {
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok());
         let answer = Answer {
-            ok: status.is_success(),
+            ok: status.is_success() || (request.perhaps_missing && status.as_u16() == 404),
             status: status.as_u16(),
             hit: header("cache-status").is_some_and(|text| text.starts_with("larder; hit")),
             shed: status.as_u16() == 503 && header("retry-after").is_some(),

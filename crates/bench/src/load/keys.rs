@@ -40,12 +40,17 @@ impl Keys {
 
     /// The next key.
     pub fn next_key(&mut self) -> u32 {
+        let rank = self.next_rank();
+        self.by_rank[rank]
+    }
+
+    /// The rank of the next key, from 0.
+    pub(crate) fn next_rank(&mut self) -> usize {
         let count = self.by_rank.len();
-        let rank = match &self.law {
+        match &self.law {
             Some(law) => (law.sample(&mut self.random) as usize).clamp(1, count) - 1,
             None => self.random.random_range(0..count),
-        };
-        self.by_rank[rank]
+        }
     }
 
     /// The next `count` keys.

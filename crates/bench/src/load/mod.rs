@@ -4,16 +4,24 @@ mod client;
 mod closed;
 mod in_order;
 mod keys;
+mod limits;
+mod loops;
 mod open;
 mod schedule;
+mod sent;
+mod targets;
 
 pub use client::{Answer, Client, Request};
 pub use closed::{ClosedLoop, closed_loop};
 pub use in_order::in_order;
 pub use keys::Keys;
+pub use limits::allow_connections;
+pub use loops::{LoopsCompared, compare_loops};
 pub(crate) use open::pace;
 pub use open::{OpenLoop, open_loop};
 pub use schedule::{poisson, steady};
+pub use sent::{Sent, now_us};
+pub use targets::{Spread, Targets};
 
 use hdrhistogram::Histogram;
 
@@ -32,23 +40,38 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
     /// How long it took, in seconds.
     pub seconds: f64,
+    /// Every request that was answered, in no order.
+    pub sent: Vec<Sent>,
 }
 
 impl Outcome {
     pub(crate) fn empty() -> Self {
-        Self { answered: 0, hits: 0, errors: 0, shed: 0, latency: histogram(), seconds: 0.0 }
+        Self {
+            answered: 0,
+            hits: 0,
+            errors: 0,
+            shed: 0,
+            latency: histogram(),
+            seconds: 0.0,
+            sent: Vec::new(),
+        }
     }
 
     /// Takes in what another worker met with.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.answered += other.answered;
         self.hits += other.hits;
         self.errors += other.errors;
         self.shed += other.shed;
         self.latency.add(&other.latency).expect("all histograms have the same bounds");
+        self.sent.extend(other.sent);
     }
 
-    pub(crate) fn note(&mut self, answer: &Answer, micros: u64) {
+    /// Takes in an answer to `request`, which was sent at `begun_us` and took `micros`, from when it
+    /// was due.
+    pub(crate) fn note(&mut self, request: &Request, answer: &Answer, begun_us: u64, micros: u64) {
+        let (key, write, ok) = (request.key, request.writes(), answer.ok);
+        self.sent.push(Sent { key, write, ok, begun_us, ended_us: now_us() });
         self.answered += 1;
         self.hits += u64::from(answer.hit);
         self.errors += u64::from(!answer.ok);

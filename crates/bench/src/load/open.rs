@@ -4,15 +4,18 @@
 //! nothing, and so it hardly notices (coordinated omission: G. Tene, *How NOT to Measure
 //! Latency*, 2013). Here a stall delays all that was due meanwhile, and each delay counts.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use hdrhistogram::Histogram;
 use tokio::sync::Semaphore;
 
-use super::Outcome;
-use super::client::{Client, Request};
+use super::client::Request;
+use super::closed::connect;
+use super::sent::now_us;
+use super::targets::{Connections, Targets};
+use super::{Outcome, histogram};
 
 /// After the last request is due, so long is waited for answers; the rest are errors.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,9 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct OpenLoop {
     /// What it met with.
     pub outcome: Outcome,
-    /// 99th percentile of how late requests were released, in milliseconds: the generator's
-    /// own fault, not the server's.
-    pub pacing_p99_ms: f64,
+    /// 99th percentile of how late requests were sent for which a connection was free, in
+    /// milliseconds: the generator's own fault, not the server's.
+    pub late_p99_ms: f64,
+}
+
+/// What the workers of one open loop share.
+struct Shared {
+    due: Vec<Duration>,
+    requests: Vec<Request>,
+    released: Semaphore,
+    next: AtomicUsize,
+    /// Connections on which no answer is awaited.
+    idle: AtomicUsize,
 }
 
 /// Sends `requests[i]` when `due[i]` has passed, over `connections` connections.
@@ -33,62 +46,63 @@ pub struct OpenLoop {
 ///
 /// When there are fewer requests than times.
 pub async fn open_loop(
-    address: SocketAddr,
+    targets: Targets,
     connections: usize,
     due: Vec<Duration>,
     requests: Vec<Request>,
 ) -> OpenLoop {
     assert!(requests.len() >= due.len(), "a request for every time");
-    let due: Arc<[Duration]> = due.into();
-    let requests: Arc<[Request]> = requests.into();
-    let released = Arc::new(Semaphore::new(0));
-    let next = Arc::new(AtomicUsize::new(0));
     // Connections are made before the clock runs.
-    let mut clients = Vec::with_capacity(connections);
-    for _ in 0..connections {
-        let mut client = Client::new(address);
-        client.send(&Request::get("/healthz")).await;
-        clients.push(client);
-    }
+    let clients = connect(&targets, connections).await;
+    let end = due.last().copied().unwrap_or_default() + PATIENCE;
+    let wanted = due.len() as u64;
+    let shared = Arc::new(Shared {
+        due,
+        requests,
+        released: Semaphore::new(0),
+        next: AtomicUsize::new(0),
+        idle: AtomicUsize::new(connections),
+    });
 
     let start = Instant::now();
     let pacer = {
-        let (due, released) = (Arc::clone(&due), Arc::clone(&released));
+        let shared = Arc::clone(&shared);
         // A thread of its own: Tokio's timers tick in milliseconds.
-        std::thread::spawn(move || pace(start, &due, &released))
+        std::thread::spawn(move || pace(start, &shared.due, &shared.released))
     };
     let workers: Vec<_> = clients
         .into_iter()
-        .map(|client| {
-            let (due, requests) = (Arc::clone(&due), Arc::clone(&requests));
-            let (released, next) = (Arc::clone(&released), Arc::clone(&next));
-            tokio::spawn(work(client, start, due, requests, released, next))
-        })
+        .map(|client| tokio::spawn(work(client, start, Arc::clone(&shared))))
         .collect();
-    let end = due.last().copied().unwrap_or_default() + PATIENCE;
     let mut outcome = Outcome::empty();
+    let mut late = histogram();
     for worker in workers {
         let abort = worker.abort_handle();
         let left = end.saturating_sub(start.elapsed());
         match tokio::time::timeout(left, worker).await {
-            Ok(Ok(part)) => outcome.merge(&part),
+            Ok(Ok((part, own))) => {
+                outcome.merge(part);
+                late.add(&own).expect("all histograms have the same bounds");
+            }
             _ => abort.abort(),
         }
     }
     // What was not answered in time is an error that lasted at least until now.
-    let unanswered = due.len() as u64 - outcome.answered.min(due.len() as u64);
+    let unanswered = wanted - outcome.answered.min(wanted);
     outcome.errors += unanswered;
     if unanswered > 0 {
         outcome.latency.saturating_record_n(PATIENCE.as_micros() as u64, unanswered);
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     let pacing_p99_ms = pacer.join().unwrap_or(f64::INFINITY);
-    OpenLoop { outcome, pacing_p99_ms }
+    let late_p99_ms = pacing_p99_ms.max(late.value_at_quantile(0.99) as f64 / 1_000.0);
+    OpenLoop { outcome, late_p99_ms }
 }
 
-/// Releases each request when it is due; returns how late the latest hundredth was.
+/// Releases each request when it is due; returns how late the latest hundredth was, in
+/// milliseconds.
 pub(crate) fn pace(start: Instant, due: &[Duration], released: &Semaphore) -> f64 {
-    let mut late = super::histogram();
+    let mut late = histogram();
     let mut index = 0;
     while index < due.len() {
         let now = start.elapsed();
@@ -108,28 +122,36 @@ pub(crate) fn pace(start: Instant, due: &[Duration], released: &Semaphore) -> f6
     late.value_at_quantile(0.99) as f64 / 1_000.0
 }
 
+/// Sends what is released, one at a time; what it met with, and how late it was by its own fault.
 async fn work(
-    mut client: Client,
+    mut client: Connections,
     start: Instant,
-    due: Arc<[Duration]>,
-    requests: Arc<[Request]>,
-    released: Arc<Semaphore>,
-    next: Arc<AtomicUsize>,
-) -> Outcome {
+    shared: Arc<Shared>,
+) -> (Outcome, Histogram<u64>) {
     let mut outcome = Outcome::empty();
+    let mut late = histogram();
     loop {
-        match released.acquire().await {
+        match shared.released.acquire().await {
             Ok(permit) => permit.forget(),
             // Closed: all have been released, perhaps not all taken.
-            Err(_closed) if next.load(Ordering::SeqCst) >= due.len() => return outcome,
+            Err(_closed) if shared.next.load(Ordering::SeqCst) >= shared.due.len() => {
+                return (outcome, late);
+            }
             Err(_closed) => {}
         }
-        let index = next.fetch_add(1, Ordering::SeqCst);
-        if index >= due.len() {
-            return outcome;
+        let index = shared.next.fetch_add(1, Ordering::SeqCst);
+        let (Some(due), Some(request)) = (shared.due.get(index), shared.requests.get(index)) else {
+            return (outcome, late);
+        };
+        // With all connections in use it is the server who is waited for.
+        let others_idle = shared.idle.fetch_sub(1, Ordering::SeqCst) > 1;
+        if others_idle && shared.released.available_permits() == 0 {
+            late.saturating_record(start.elapsed().saturating_sub(*due).as_micros() as u64);
         }
-        let answer = client.send(&requests[index]).await;
-        let micros = start.elapsed().saturating_sub(due[index]).as_micros() as u64;
-        outcome.note(&answer, micros);
+        let begun_us = now_us();
+        let answer = client.send(index, request).await;
+        shared.idle.fetch_add(1, Ordering::SeqCst);
+        let micros = start.elapsed().saturating_sub(*due).as_micros() as u64;
+        outcome.note(request, &answer, begun_us, micros);
     }
 }

@@ -1,28 +1,26 @@
-//! Statements, counted twice: by the application and by Postgres.
+//! Statements, counted twice: by the application and by Postgres; and what else the application
+//! counts.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
+use super::staleness::Staleness;
 use crate::bed::Api;
 use crate::load::Client;
 
 /// Between two looks at counters that move.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often a moment without statements is waited for.
+const TRIES: u32 = 200;
+/// How often an empty journal is.
+const FLUSH_TRIES: u32 = 1_200;
 
-/// All counters at one moment.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    totals: Totals,
-    loads: u64,
-    postgres: u64,
-    round_trips: u64,
-    l1: Lookups,
-    l2: Lookups,
-}
+/// All counters of some processes at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot(Counts);
 
 /// Lookups in one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,97 +32,184 @@ pub struct Lookups {
 }
 
 /// What was counted between two moments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Statements the application counted as completed.
     pub counted: u64,
     /// Of those, loads: reads that a cache could answer.
     pub loads: u64,
+    /// Of those, the ones that shadow reads made: they are the measurement's, not the cache's.
+    pub sampled: u64,
     /// Statements whose outcome the application does not know.
     pub unknown: u64,
     /// Statements refused or never sent.
     pub failed: u64,
-    /// Statements that Postgres counted for the application's role.
+    /// Statements that Postgres counted for the application's roles.
     pub postgres: u64,
+    /// Rows that Postgres returned or changed for them.
+    pub rows: u64,
     /// Commands sent to Redis.
     pub round_trips: u64,
-    /// Lookups in the service's process.
+    /// Lookups in the service's processes.
     pub l1: Lookups,
     /// Lookups in Redis.
     pub l2: Lookups,
+    /// Requests that joined a load of their own process …
+    pub coalesced_process: u64,
+    /// … and loads that waited for another process's instead.
+    pub coalesced_cluster: u64,
+    /// How old sampled answers were.
+    pub staleness: Staleness,
+    /// Bytes in the processes' L1 at the end.
+    pub l1_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-struct Totals {
+/// What the application says of its statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ledger {
     completed: u64,
     failed: u64,
     unknown: u64,
     in_flight: u64,
+    loads: u64,
 }
 
 impl Snapshot {
-    /// Reads all counters of `api`, once nothing waits in the journal or is in flight any more.
+    /// Reads all counters of `apis`, once nothing waits in the journal or is in flight any more.
     ///
     /// # Errors
     ///
-    /// When the API or Postgres does not answer, or statements stay in flight.
-    pub async fn take(api: &Api) -> Result<Self> {
-        let mut client = api.client();
-        if api.settings().strategy == "write-behind" {
-            flushed(&mut client).await?;
+    /// When an API or Postgres does not answer, or statements stay in flight.
+    pub async fn take(apis: &[Api]) -> Result<Self> {
+        let mut sum = Counts::default();
+        for api in apis {
+            sum = sum.plus(&of(api).await?);
         }
-        let mut tries = 0;
-        let (totals, rows, postgres) = loop {
-            let (totals, rows) = statements(&mut client).await?;
-            let postgres = postgres_count(api).await?;
-            // A process that writes behind asks its journal now and then: both counts of one moment.
-            if totals.in_flight == 0 && statements(&mut client).await?.0 == totals {
-                break (totals, rows, postgres);
-            }
-            tries += 1;
-            ensure!(tries < 200, "statements stay in flight: {totals:?}");
-            tokio::time::sleep(PAUSE).await;
-        };
-        let number = |value: &Value| value.as_u64().unwrap_or(0);
-        let rows = rows.as_array().context("/admin/queries has rows")?;
-        let loads = rows.iter().filter(|row| row["purpose"] == "load");
-        let loads = loads.map(|row| number(&row["completed"])).sum();
-        let cache: Value = serde_json::from_slice(&client.fetch("/admin/cache").await?)?;
-        let namespaces = cache["namespaces"].as_array().context("/admin/cache has namespaces")?;
-        let sum = |tier: &str, field: &str| -> u64 {
-            namespaces.iter().map(|n| number(&n[tier][field])).sum()
-        };
-        let lookups = |tier| Lookups {
-            hits: ["hits", "stale", "negative"].into_iter().map(|field| sum(tier, field)).sum(),
-            misses: sum(tier, "misses"),
-        };
-        Ok(Self {
-            totals,
-            loads,
-            postgres,
-            round_trips: number(&cache["redis_round_trips"]),
-            l1: lookups("l1"),
-            l2: lookups("l2"),
-        })
+        Ok(Self(sum))
     }
 
     /// What was counted since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Counts {
-        Counts {
-            counted: self.totals.completed - earlier.totals.completed,
-            loads: self.loads - earlier.loads,
-            unknown: self.totals.unknown - earlier.totals.unknown,
-            failed: self.totals.failed - earlier.totals.failed,
-            postgres: self.postgres - earlier.postgres,
-            round_trips: self.round_trips - earlier.round_trips,
-            l1: self.l1.since(earlier.l1),
-            l2: self.l2.since(earlier.l2),
-        }
+        self.0.combine(&earlier.0, |now, then| now.saturating_sub(then), self.0.l1_bytes)
     }
 }
 
+/// All counters of one process.
+async fn of(api: &Api) -> Result<Counts> {
+    let mut client = api.client();
+    if api.settings().strategy == "write-behind" {
+        flushed(&mut client).await?;
+    }
+    let mut tries = 0;
+    let (ledger, (postgres, rows)) = loop {
+        let ledger = Ledger::of(&client.fetch("/admin/queries").await?)?;
+        if ledger.in_flight == 0 {
+            let counted = postgres_count(api).await?;
+            // A process that writes behind asks its journal now and then: both counts of one moment.
+            if Ledger::of(&client.fetch("/admin/queries").await?)? == ledger {
+                break (ledger, counted);
+            }
+        }
+        tries += 1;
+        ensure!(tries < TRIES, "statements stay in flight: {ledger:?}");
+        tokio::time::sleep(PAUSE).await;
+    };
+    let cache: Value = serde_json::from_slice(&client.fetch("/admin/cache").await?)?;
+    let namespaces = cache["namespaces"].as_array().context("/admin/cache has namespaces")?;
+    let sum = |path: &str| -> u64 { namespaces.iter().map(|n| number(n.pointer(path))).sum() };
+    let lookups = |tier: &str| Lookups {
+        hits: ["hits", "stale", "negative"]
+            .iter()
+            .map(|name| sum(&format!("/{tier}/{name}")))
+            .sum(),
+        misses: sum(&format!("/{tier}/misses")),
+    };
+    let metrics = client.fetch("/metrics").await?;
+    let staleness = Staleness::parse(&String::from_utf8_lossy(&metrics))?;
+    Ok(Counts {
+        counted: ledger.completed,
+        loads: ledger.loads,
+        sampled: staleness.sampled(),
+        unknown: ledger.unknown,
+        failed: ledger.failed,
+        postgres,
+        rows,
+        round_trips: number(cache.get("redis_round_trips")),
+        l1: lookups("l1"),
+        l2: lookups("l2"),
+        coalesced_process: sum("/coalesced/process"),
+        coalesced_cluster: sum("/coalesced/cluster"),
+        staleness,
+        l1_bytes: sum("/l1_bytes"),
+    })
+}
+
+impl Ledger {
+    /// Out of what `/admin/queries` shows.
+    fn of(body: &[u8]) -> Result<Self> {
+        let shown: Value = serde_json::from_slice(body)?;
+        let rows = shown["rows"].as_array().context("/admin/queries has rows")?;
+        let loads = rows.iter().filter(|row| row["purpose"] == "load");
+        let total = |name: &str| number(shown["totals"].get(name));
+        Ok(Self {
+            completed: total("completed"),
+            failed: total("failed"),
+            unknown: total("unknown"),
+            in_flight: total("in_flight"),
+            loads: loads.map(|row| number(row.get("completed"))).sum(),
+        })
+    }
+}
+
+/// Waits until what was written behind is in the tables.
+async fn flushed(client: &mut Client) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        let shown: Value = serde_json::from_slice(&client.fetch("/admin/journal").await?)?;
+        if shown["depth"] == 0 {
+            return Ok(());
+        }
+        tries += 1;
+        ensure!(tries < FLUSH_TRIES, "writes stay in the journal: {shown}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn number(value: Option<&Value>) -> u64 {
+    value.and_then(Value::as_u64).unwrap_or(0)
+}
+
 impl Counts {
+    /// Both together, as of different processes.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.combine(other, |a, b| a + b, self.l1_bytes + other.l1_bytes)
+    }
+
+    fn combine(&self, other: &Self, with: impl Fn(u64, u64) -> u64, l1_bytes: u64) -> Self {
+        let lookups = |a: Lookups, b: Lookups| Lookups {
+            hits: with(a.hits, b.hits),
+            misses: with(a.misses, b.misses),
+        };
+        Self {
+            counted: with(self.counted, other.counted),
+            loads: with(self.loads, other.loads),
+            sampled: with(self.sampled, other.sampled),
+            unknown: with(self.unknown, other.unknown),
+            failed: with(self.failed, other.failed),
+            postgres: with(self.postgres, other.postgres),
+            rows: with(self.rows, other.rows),
+            round_trips: with(self.round_trips, other.round_trips),
+            l1: lookups(self.l1, other.l1),
+            l2: lookups(self.l2, other.l2),
+            coalesced_process: with(self.coalesced_process, other.coalesced_process),
+            coalesced_cluster: with(self.coalesced_cluster, other.coalesced_cluster),
+            staleness: self.staleness.combine(&other.staleness, &with),
+            l1_bytes,
+        }
+    }
+
     /// Fails unless both counts agree: Postgres's lies between completed and completed plus
     /// unknown.
     ///
@@ -145,41 +230,26 @@ impl Counts {
 }
 
 impl Lookups {
-    fn since(self, earlier: Self) -> Self {
-        Self { hits: self.hits - earlier.hits, misses: self.misses - earlier.misses }
+    /// All of them.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.hits + self.misses
     }
 
     /// The part that was answered; `None` without lookups.
     #[must_use]
     pub fn hit_ratio(self) -> Option<f64> {
-        let lookups = self.hits + self.misses;
+        let lookups = self.count();
         (lookups > 0).then(|| self.hits as f64 / lookups as f64)
     }
 }
 
-async fn statements(client: &mut Client) -> Result<(Totals, Value)> {
-    let shown: Value = serde_json::from_slice(&client.fetch("/admin/queries").await?)?;
-    Ok((serde_json::from_value(shown["totals"].clone())?, shown["rows"].clone()))
-}
-
-/// Waits until what was written behind is in the tables.
-async fn flushed(client: &mut Client) -> Result<()> {
-    let mut tries = 0;
-    loop {
-        let shown: Value = serde_json::from_slice(&client.fetch("/admin/journal").await?)?;
-        if shown["depth"] == 0 {
-            return Ok(());
-        }
-        tries += 1;
-        ensure!(tries < 1_200, "writes stay in the journal: {shown}");
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-async fn postgres_count(api: &Api) -> Result<u64> {
+/// Statements and rows of the role of `api`.
+async fn postgres_count(api: &Api) -> Result<(u64, u64)> {
     let mut admin = PgConnection::connect(api.admin_url()).await?;
-    let (calls, dealloc): (i64, i64) = sqlx::query_as(
-        "SELECT coalesce(sum(s.calls), 0)::bigint, (SELECT dealloc FROM pg_stat_statements_info)
+    let (calls, rows, dealloc): (i64, i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(s.calls), 0)::bigint, coalesce(sum(s.rows), 0)::bigint,
+                (SELECT dealloc FROM pg_stat_statements_info)
          FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid WHERE r.rolname = $1",
     )
     .bind(api.role())
@@ -188,5 +258,26 @@ async fn postgres_count(api: &Api) -> Result<u64> {
     .context("pg_stat_statements")?;
     admin.close().await?;
     ensure!(dealloc == 0, "pg_stat_statements has thrown statements away: raise its max");
-    Ok(calls.unsigned_abs())
+    Ok((calls.unsigned_abs(), rows.unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_processes_add_up_and_a_difference_is_an_error() {
+        let one = Counts { counted: 7, postgres: 8, unknown: 1, l1_bytes: 10, ..Counts::default() };
+        let two = Counts { counted: 5, postgres: 5, loads: 3, l1_bytes: 1, ..Counts::default() };
+        let both = one.plus(&two);
+        assert_eq!((both.counted, both.postgres, both.loads, both.l1_bytes), (12, 13, 3, 11));
+        both.agree().expect("one is of unknown outcome");
+        let later = Snapshot(both).since(&Snapshot(one));
+        assert_eq!((later.counted, later.postgres, later.unknown), (5, 5, 0));
+        assert_eq!(later.l1_bytes, 11, "what is there at the end");
+        for postgres in [4, 6] {
+            let message = Counts { postgres, ..later.clone() }.agree().expect_err("they differ");
+            assert!(message.to_string().contains(&postgres.to_string()), "{message}");
+        }
+    }
 }

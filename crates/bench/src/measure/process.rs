@@ -14,17 +14,6 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// What was used since `earlier`.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> Self {
-        Self {
-            api: self.api - earlier.api,
-            postgres: self.postgres - earlier.postgres,
-            redis: self.redis - earlier.redis,
-            generator: self.generator - earlier.generator,
-        }
-    }
-
     /// All parts together.
     #[must_use]
     pub fn total(self) -> f64 {
@@ -63,23 +52,56 @@ pub fn cpu_of(pid: i32) -> f64 {
 #[must_use]
 pub fn cpu_of_tree(pid: i32) -> f64 {
     let Some(root) = stat(pid) else { return 0.0 };
-    let Ok(entries) = std::fs::read_dir("/proc") else { return root.own };
-    let children = entries
+    root.own + root.waited_for + children(pid).map(|(_, child)| child.own).sum::<f64>()
+}
+
+fn children(pid: i32) -> impl Iterator<Item = (i32, Stat)> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(stat)
-        .filter(|stat| stat.parent == pid);
-    root.own + root.waited_for + children.map(|child| child.own).sum::<f64>()
+        .filter_map(|child| Some((child, stat(child)?)))
+        .filter(move |(_, stat)| stat.parent == pid)
 }
 
 /// Resident memory of a process in bytes; 0 if it is gone.
 #[must_use]
 pub fn rss_bytes(pid: i32) -> u64 {
+    let [rss] = status(pid, ["VmRSS:"]);
+    rss
+}
+
+/// Resident memory of a process and its children, in bytes: what each has of its own, and what
+/// they share once (as much as the one with the most of it).
+#[must_use]
+pub fn tree_rss_bytes(pid: i32) -> u64 {
+    let pids = children(pid).map(|(child, _)| child).chain([pid]);
+    let (mut own, mut shared) = (0, 0);
+    for pid in pids {
+        let [anonymous, file, shmem] = status(pid, ["RssAnon:", "RssFile:", "RssShmem:"]);
+        own += anonymous;
+        shared = (file + shmem).max(shared);
+    }
+    own + shared
+}
+
+/// The most resident memory that this process has had, in bytes; none where that is unknown.
+#[must_use]
+pub fn peak_memory_bytes() -> Option<u64> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    let [peak] = status(own, ["VmHWM:"]);
+    (peak > 0).then_some(peak)
+}
+
+/// Sizes in bytes from `/proc/<pid>/status`, by the beginnings of their lines.
+fn status<const N: usize>(pid: i32, names: [&str; N]) -> [u64; N] {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes =
-        line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1_024
+    names.map(|name| {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = rest.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
+        kilobytes.unwrap_or(0_u64) * 1_024
+    })
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use maud::{Markup, html};
 
-use crate::results::Run;
-
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
 /// Space left for labels: left, bottom, and the other two sides.
@@ -42,32 +40,63 @@ impl Axis {
     }
 }
 
-/// One curve per strategy: throughput to the right, `value` upwards.
-pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) -> Markup {
-    let x = Axis::over(runs.iter().map(|run| run.achieved_rps), LEFT, WIDTH - EDGE);
-    let y = Axis::over(runs.iter().map(|run| value(run)), HEIGHT - BOTTOM, EDGE);
+/// A curve: its name, and points with what is said of each.
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64, String)>,
+}
+
+/// Where the names of the curves are: where no curve is.
+#[derive(Clone, Copy)]
+pub(crate) enum Legend {
+    Left,
+    Right,
+}
+
+/// A point of a curve.
+pub(super) struct Point {
+    /// Which curve.
+    pub(super) series: String,
+    /// Requests answered per second.
+    pub(super) x: f64,
+    /// What is shown upwards.
+    pub(super) y: f64,
+    /// Its place among the points of its curve.
+    pub(super) order: f64,
+}
+
+/// One curve per series: throughput to the right, milliseconds upwards.
+pub(super) fn curves(points: &[Point], title: &str) -> Markup {
     let mut names: Vec<&str> = Vec::new();
-    for run in runs {
-        if !names.contains(&run.strategy.as_str()) {
-            names.push(&run.strategy);
+    for point in points {
+        if !names.contains(&point.series.as_str()) {
+            names.push(&point.series);
         }
     }
-    let series = names.iter().enumerate().map(|(number, name)| {
-        let mut points: Vec<(f64, f64, &Run)> = runs
-            .iter()
-            .filter(|run| run.strategy == *name)
-            .map(|run| (x.place(run.achieved_rps), y.place(value(run)), *run))
-            .collect();
-        points.sort_by(|a, b| {
-            let offered = |run: &Run| run.offered_rps.unwrap_or(run.achieved_rps);
-            offered(a.2).total_cmp(&offered(b.2))
-        });
-        (number, *name, points)
+    let series = names.iter().map(|name| {
+        let mut own: Vec<&Point> = points.iter().filter(|point| point.series == *name).collect();
+        own.sort_by(|a, b| a.order.total_cmp(&b.order));
+        let said = |point: &Point| format!("{name}: {:.0} requests/s, {:.2} ms", point.x, point.y);
+        let points = own.into_iter().map(|point| (point.x, point.y, said(point)));
+        Series { name: (*name).to_owned(), points: points.collect() }
     });
+    let series: Vec<Series> = series.collect();
+    lines(&series, "requests answered per second", title, Legend::Left)
+}
+
+/// Curves over two logarithmic axes.
+pub(crate) fn lines(series: &[Series], x_title: &str, y_title: &str, legend: Legend) -> Markup {
+    let points = || series.iter().flat_map(|series| &series.points);
+    let x = Axis::over(points().map(|point| point.0), LEFT, WIDTH - EDGE);
+    let y = Axis::over(points().map(|point| point.1), HEIGHT - BOTTOM, EDGE);
+    let (legend, anchor) = match legend {
+        Legend::Left => (LEFT + 12.0, "start"),
+        Legend::Right => (WIDTH - EDGE - 12.0, "end"),
+    };
     html! {
         figure {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
-                aria-label=(format!("{title} against throughput, by strategy")) {
+                aria-label=(format!("{y_title} against {x_title}")) {
                 @for tick in x.ticks() {
                     line.grid x1=(x.place(tick)) x2=(x.place(tick)) y1=(EDGE) y2=(HEIGHT - BOTTOM) {}
                     text.tick x=(x.place(tick)) y=(HEIGHT - BOTTOM + 18.0) text-anchor="middle" { (tick) }
@@ -76,21 +105,17 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
                     line.grid x1=(LEFT) x2=(WIDTH - EDGE) y1=(y.place(tick)) y2=(y.place(tick)) {}
                     text.tick x=(LEFT - 8.0) y=(y.place(tick) + 4.0) text-anchor="end" { (tick) }
                 }
-                text.axis x=((LEFT + WIDTH) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" {
-                    "requests answered per second"
-                }
+                text.axis x=((LEFT + WIDTH) / 2.0) y=(HEIGHT - 8.0) text-anchor="middle" { (x_title) }
                 text.axis x="14" y=(HEIGHT / 2.0) text-anchor="middle"
-                    transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (title) }
-                @for (number, name, points) in series {
+                    transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (y_title) }
+                @for (number, series) in series.iter().enumerate() {
                     g class=(format!("series s{}", number % 6)) {
-                        polyline points=(path(&points)) {}
-                        @for (px, py, run) in &points {
-                            circle cx=(px) cy=(py) r="4" {
-                                title { (name) ": " (format!("{:.0}", run.achieved_rps)) " requests/s, "
-                                        (format!("{:.2} ms", value(run))) }
-                            }
+                        polyline points=(path(series, &x, &y)) {}
+                        @for (right, up, said) in &series.points {
+                            circle cx=(x.place(*right)) cy=(y.place(*up)) r="4" { title { (said) } }
                         }
-                        text x=(LEFT + 12.0) y=(EDGE + 16.0 + 18.0 * number as f64) { "● " (name) }
+                        text x=(legend) y=(EDGE + 16.0 + 18.0 * number as f64)
+                            text-anchor=(anchor) { "● " (series.name) }
                     }
                 }
             }
@@ -98,6 +123,8 @@ pub(super) fn curves(runs: &[&Run], title: &str, value: impl Fn(&Run) -> f64) ->
     }
 }
 
-fn path(points: &[(f64, f64, &Run)]) -> String {
-    points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
+fn path(series: &Series, x: &Axis, y: &Axis) -> String {
+    let place =
+        |(right, up, _): &(f64, f64, String)| format!("{:.1},{:.1}", x.place(*right), y.place(*up));
+    series.points.iter().map(place).collect::<Vec<_>>().join(" ")
 }

@@ -1,25 +1,46 @@
-//! One HTML file for people: nothing in it is fetched from elsewhere.
+//! One HTML file for people, of which nothing is fetched from elsewhere, and the same as Markdown.
 
-mod chart;
+mod bars;
+pub(crate) mod chart;
+mod costs;
+mod markdown;
+mod matrix;
 mod tables;
+mod verdict;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use self::chart::Point;
 use crate::results::{Ratio, Results, Run};
 
 pub(crate) const STYLE: &str = include_str!("style.css");
 
-/// Writes `report.html` into `folder`.
+/// Writes `report.html` and `report.md` into `folder`.
 ///
 /// # Errors
 ///
-/// When it cannot be written.
+/// When they cannot be written.
 pub fn write(results: &Results, folder: &Path) -> Result<()> {
-    let file = folder.join("report.html");
-    std::fs::write(&file, page(results).into_string()).with_context(|| file.display().to_string())
+    let write = |name: &str, text: String| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).with_context(|| file.display().to_string())
+    };
+    write("report.html", page(results).into_string())?;
+    write("report.md", markdown::page(results))
+}
+
+/// A number of bytes for people.
+pub(crate) fn megabytes(bytes: u64) -> String {
+    let mib = bytes as f64 / (1_u64 << 20) as f64;
+    if mib < 10.0 { format!("{mib:.2} MiB") } else { format!("{mib:.0} MiB") }
+}
+
+/// A part, from 0 to 1, for people.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.1} %", 100.0 * part)
 }
 
 fn page(results: &Results) -> Markup {
@@ -34,12 +55,17 @@ fn page(results: &Results) -> Markup {
             }
             body {
                 h1 { "Larder benchmark" }
+                (verdict::screen(results))
                 (summary(results))
-                (checks(results))
+                (matrix::sections(results))
+                (costs::table(results))
                 (curves(results))
+                (loops(results))
                 (tables::ratios(results))
                 (tables::replays(results))
                 (tables::runs(results))
+                (tables::repeats(results))
+                (checks(results))
                 (origin(results))
                 (conditions(results))
             }
@@ -101,16 +127,51 @@ fn checks(results: &Results) -> Markup {
 }
 
 fn curves(results: &Results) -> Markup {
-    let open: Vec<&Run> = results.runs.iter().filter(|run| run.offered_rps.is_some()).collect();
+    let open: Vec<&Run> =
+        results.runs.iter().filter(|run| run.offered_rps.is_some() && run.repeat == 0).collect();
+    let points = |value: fn(&Run) -> f64| -> Vec<Point> {
+        open.iter()
+            .map(|run| Point {
+                series: run.strategy.clone(),
+                x: run.achieved_rps,
+                y: value(run),
+                order: run.offered_rps.unwrap_or(run.achieved_rps),
+            })
+            .collect()
+    };
     html! {
         @if !open.is_empty() {
-            h2 { "Response time against throughput" }
+            h2 { "Response time against throughput, up to saturation" }
             p { "Each point is an open loop: requests are sent when they are due, whether or not "
                 "earlier ones have been answered, and timed from that moment. Where a curve turns "
                 "upwards, the strategy can carry no more. Both axes are logarithmic." }
-            (chart::curves(&open, "mean response time (ms)", |run| run.latency_ms.mean))
-            (chart::curves(&open, "99th percentile (ms)", |run| run.latency_ms.p99))
+            (chart::curves(&points(|run| run.latency_ms.mean), "mean response time (ms)"))
+            (chart::curves(&points(|run| run.latency_ms.p99), "99th percentile (ms)"))
             (tables::open_loops(&open))
+        }
+    }
+}
+
+/// What two loops saw of the same stall.
+fn loops(results: &Results) -> Markup {
+    html! {
+        @if let Some(loops) = &results.loops {
+            h2 { "Why latency is timed from when requests were due" }
+            p { "The service stood still for " (format!("{:.0} ms", loops.stall_ms)) ", once in each "
+                "loop. The closed loop asks again when it has its answer, and so hardly asks while "
+                "nothing is answered (coordinated omission)." }
+            table {
+                thead { tr { th {} th { "mean ms" } th { "p50" } th { "p99" } th { "p99.9" } th { "max" } } }
+                tbody {
+                    @for (name, latency) in [("open loop", &loops.open), ("closed loop", &loops.closed)] {
+                        tr { td { (name) }
+                            @for value in [latency.mean, latency.p50, latency.p99, latency.p999, latency.max] {
+                                td.n { (format!("{value:.1}")) }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -141,13 +202,14 @@ fn conditions(results: &Results) -> Markup {
             "its processors: ratios within one run mean more than absolute figures. Statements "
             "are counted twice, by the application at its one executor and by Postgres "
             "(" code { "pg_stat_statements" } ", for a role that nobody else uses); a run whose "
-            "counts disagree is an error and is not reported. Staleness is measured by "
-            code { "larder-bench verify" } "." }
+            "counts disagree is an error and is not reported. Staleness is that of sampled answers, "
+            "each compared with Postgres afterwards; " code { "larder-bench verify" }
+            " checks every read." }
     }
 }
 
 fn replays(results: &Results) -> impl Iterator<Item = &Run> {
-    results.runs.iter().filter(|run| run.db_queries.floor.is_some())
+    results.runs.iter().filter(|run| run.db_queries.floor.is_some() && run.repeat == 0)
 }
 
 #[cfg(test)]

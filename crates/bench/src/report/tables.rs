@@ -60,7 +60,9 @@ pub(super) fn runs(results: &Results) -> Markup {
     let others: Vec<&Run> = results
         .runs
         .iter()
-        .filter(|run| run.db_queries.floor.is_none() && run.offered_rps.is_none())
+        .filter(|run| {
+            run.db_queries.floor.is_none() && run.offered_rps.is_none() && run.repeat == 0
+        })
         .collect();
     html! {
         @if !others.is_empty() {
@@ -72,20 +74,63 @@ pub(super) fn runs(results: &Results) -> Markup {
     }
 }
 
+/// Every run of a comparison, with what makes it again, and each process in it.
+pub(super) fn repeats(results: &Results) -> Markup {
+    let runs: Vec<&Run> = results.runs.iter().filter(|run| run.repeat > 0).collect();
+    html! {
+        @if !runs.is_empty() {
+            h2 { "Each run" }
+            (table_of(&runs))
+            details { summary { "what makes each again, what its processes used, and whether the load "
+                                "generator vouches for it" }
+                div.wide { table {
+                    thead { tr { th { "repeat" } th { "command" } th { "CPU s and peak MiB of each process" }
+                                 th { "load generator" } } }
+                    tbody {
+                        @for run in &runs {
+                            tr {
+                                td.n { (run.repeat) }
+                                td { @if let Some(command) = &run.command { code { (command) } } }
+                                td { @for one in &run.processes {
+                                    (one.name) ": " (format!("{:.2}", one.cpu_seconds)) " s, "
+                                    (one.peak_rss_bytes >> 20) " MiB; "
+                                } }
+                                td { (format!("{:.2} cores", run.generator.cores_used))
+                                    @if let Some(late) = run.generator.late_p99_ms {
+                                        (format!(", late by {late:.2} ms (p99)"))
+                                    }
+                                    @match &run.generator.not_certified {
+                                        Some(why) => { ". " strong { "Not certified: " } (why) },
+                                        None => { ". Certified." },
+                                    }
+                                }
+                            }
+                        }
+                    }
+                } }
+            }
+        }
+    }
+}
+
 fn table_of(runs: &[&Run]) -> Markup {
     html! {
         div.wide { table {
             thead { tr {
-                th { "strategy" } th { "tiers" } th { "workload" } th { "offered/s" } th { "answered/s" }
+                th { "strategy" } th { "tiers" } th { "workload" } th { "processes" } th { "offered/s" } th { "answered/s" }
                 th { "requests" } th { "errors" }
                 th { "mean ms" } th { "p50" } th { "p99" } th { "max" }
-                th { "queries counted" } th { "by Postgres" } th { "loads" } th { "floor" }
+                th { "queries counted" } th { "by Postgres" } th { "loads" } th { "floor" } th { "efficiency" }
+                th { "rows" } th { "coalesced (process, cluster)" } th { "staleness p99 ms" }
                 th { "L1 hit ratio" } th { "L2 hit ratio" } th { "Redis round trips" } th { "CPU s (API, PG, Redis, load)" }
             } }
             tbody {
                 @for run in runs {
                     tr {
-                        td { (run.strategy) } td { (run.tiers) } td { (run.workload) }
+                        td { (run.strategy) } td { (run.tiers) } td { (run.workload)
+                            @if let Some(latency) = run.db_latency_ms { ", database " (latency) " ms away" }
+                        }
+                        td.n { (run.replicas) }
                         td.n { @if let Some(rate) = run.offered_rps { (format!("{rate:.0}")) } }
                         td.n { (format!("{:.0}", run.achieved_rps)) }
                         td.n { (run.requests) }
@@ -95,6 +140,10 @@ fn table_of(runs: &[&Run]) -> Markup {
                         td.n { (run.db_queries.counted) } td.n { (run.db_queries.pg_stat_statements) }
                         td.n { (run.db_queries.loads) }
                         td.n { @if let Some(floor) = run.db_queries.floor { (floor) } }
+                        td.n { @if let Some(efficiency) = run.query_efficiency { (format!("{efficiency:.4}")) } }
+                        td.n { (run.db_rows) }
+                        td.n { (run.coalesced.process) ", " (run.coalesced.cluster) }
+                        td.n { @if let Some(p99) = run.staleness_ms.p99 { (p99) } }
                         @for ratio in [run.hit_ratio.l1, run.hit_ratio.l2] {
                             td.n { @if let Some(ratio) = ratio { (format!("{ratio:.3}")) } }
                         }

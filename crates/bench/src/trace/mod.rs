@@ -3,26 +3,29 @@
 mod cache2k;
 mod combined;
 mod keyed;
+mod recording;
 mod retail;
+mod source;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use liblzma::read::XzDecoder;
+use anyhow::Result;
 
+pub use recording::{Access, Broken, MAX_BROKEN, Op, Recording};
 pub use retail::{Step, fewest_loads, visits};
+pub use source::BadData;
 
-/// The formats that are understood.
+/// The formats that are understood; files may be packed by gzip or xz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// xz-packed big-endian signed 32-bit keys, one a request.
+    /// Big-endian signed 32-bit keys, one a request.
     Cache2k,
-    /// CSV with a column `key`, or with one column.
+    /// CSV with a column `key`, or with one column; also `time` (seconds, or RFC 3339), `op`
+    /// (read or write), `cost` (milliseconds) and `bytes` (of the value).
     Csv,
-    /// An access log of Apache or nginx; the path of each GET is its key.
+    /// An access log of Apache or nginx. The path of each GET is a key that is read, that of
+    /// each POST, PUT, PATCH and DELETE one that is changed.
     Combined,
 }
 
@@ -35,25 +38,41 @@ pub struct Trace {
     pub distinct: u32,
 }
 
+impl Format {
+    /// What the name of `file` suggests.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = name.trim_end_matches(".xz").trim_end_matches(".gz");
+        match name.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("trace") => Self::Cache2k,
+            Some("csv") => Self::Csv,
+            _ => Self::Combined,
+        }
+    }
+
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Cache2k => "a trace of cache2k",
+            Self::Csv => "CSV",
+            Self::Combined => "an access log",
+        }
+    }
+}
+
 impl Trace {
-    /// Reads `file`, packed by xz or not.
+    /// The reads of `file`. A few unreadable lines are left out, which is said on standard error.
     ///
     /// # Errors
     ///
-    /// When it cannot be read; the message names file and line.
+    /// As [`Recording::read`] with [`MAX_BROKEN`].
     pub fn read(file: &Path, format: Format) -> Result<Self> {
-        let what = || file.display().to_string();
-        let source = BufReader::new(File::open(file).with_context(what)?);
-        let packed = file.extension().is_some_and(|extension| extension == "xz");
-        let text: Box<dyn Read> =
-            if packed { Box::new(XzDecoder::new(source)) } else { Box::new(source) };
-        let trace = match format {
-            Format::Cache2k => Self::number(cache2k::keys(text).with_context(what)?),
-            Format::Csv => Self::number(keyed::keys(text).with_context(what)?),
-            Format::Combined => Self::number(combined::keys(text).with_context(what)?),
-        };
-        anyhow::ensure!(!trace.requests.is_empty(), "{} has no requests", what());
-        Ok(trace)
+        let recording = Recording::read(file, format, MAX_BROKEN)?;
+        if let Some(warning) = recording.broken.warning(file) {
+            eprintln!("{warning}");
+        }
+        let reads = recording.accesses.iter().filter(|access| access.op == Op::Read);
+        Ok(Self::number(reads.map(|access| access.key)))
     }
 
     /// Numbers keys in the order in which they first appear.
@@ -69,9 +88,12 @@ impl Trace {
         Self { requests, distinct: u32::try_from(numbers.len()).expect("fewer than 2^32 keys") }
     }
 
-    /// The first `count` requests.
+    /// The first `count` requests; 0: all.
     #[must_use]
     pub fn limited(mut self, count: usize) -> Self {
+        if count == 0 {
+            return self;
+        }
         self.requests.truncate(count);
         Self::number(self.requests)
     }

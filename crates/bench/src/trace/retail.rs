@@ -1,10 +1,11 @@
 //! What visitors of a real shop did, from its orders.
 
-use std::collections::HashSet;
-
 use catalog_repository::seed::online_retail::OnlineRetail;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use super::{Access, Op};
+use crate::floor::floor;
 
 /// Looks come at most so many order lines before the order that they led to; named in [`visits`].
 const WINDOW: usize = 2_000;
@@ -45,21 +46,18 @@ pub fn visits(shop: &OnlineRetail, limit: usize, looks: usize, seed: u64) -> Vec
     steps
 }
 
-/// The fewest loads with which a cache can answer every look, one step at a time: one for the
-/// first look at each product, and one for the first look after each change of it.
+/// The fewest loads with which a cache can answer every look, one step at a time: each order
+/// changes the page of its product.
 #[must_use]
 pub fn fewest_loads(shop: &OnlineRetail, steps: &[Step]) -> u64 {
-    let mut valid = HashSet::new();
-    let mut loads = 0;
-    for step in steps {
-        match step {
-            Step::Look(id) => loads += u64::from(valid.insert(*id)),
-            Step::Order(index) => {
-                valid.remove(&product(shop.orders()[*index].product.get()));
-            }
+    let access = |step: &Step| match step {
+        Step::Look(id) => Access { at_us: 0, key: *id, op: Op::Read },
+        Step::Order(index) => {
+            let key = product(shop.orders()[*index].product.get());
+            Access { at_us: 0, key, op: Op::Write }
         }
-    }
-    loads
+    };
+    floor(steps.iter().map(access), None).loads()
 }
 
 fn product(id: i64) -> u32 {

@@ -15,7 +15,7 @@ mod judge;
 mod load;
 mod mixed;
 pub mod outcome;
-mod reader;
+pub(crate) mod reader;
 mod report;
 mod sql;
 mod text;

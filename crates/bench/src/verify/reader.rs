@@ -13,7 +13,7 @@ use crate::scenario::ReadView;
 
 /// The header by which a reader says what it has seen already, and that by which a writer is
 /// told.
-pub(super) const MIN_VERSION: &str = "Larder-Min-Version";
+pub(crate) const MIN_VERSION: &str = "Larder-Min-Version";
 pub(super) const VERSION: &str = "larder-version";
 /// Longer than the API lets any request take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -106,13 +106,13 @@ fn found(response: &Response<Bytes>) -> Option<Found> {
 }
 
 /// `2-7`, quoted or not.
-pub(super) fn version(text: &str) -> Option<Version> {
+pub(crate) fn version(text: &str) -> Option<Version> {
     let (epoch, counter) = text.trim_start_matches("W/").trim_matches('"').split_once('-')?;
     Some(Version { epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
 }
 
 /// What `Larder-Version` says of `namespace`: `product-page=2-7, product-summary=2-3`.
-pub(super) fn version_of(text: &str, namespace: &str) -> Option<Version> {
+pub(crate) fn version_of(text: &str, namespace: &str) -> Option<Version> {
     let members = text.split(',').filter_map(|member| member.trim().split_once('='));
     let mut of_it = members.filter(|(name, _)| *name == namespace);
     version(of_it.next()?.1)

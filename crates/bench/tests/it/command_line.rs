@@ -2,9 +2,19 @@
 
 use std::process::{Command, Output};
 
+const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quick.toml");
+
+fn without_comments(text: &str) -> String {
+    let kept = text.lines().filter(|line| !line.starts_with('#'));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
 fn bench(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } =
-        Command::new(env!("CARGO_BIN_EXE_larder-bench")).args(arguments).output().expect("runs");
+    let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_larder-bench"))
+        .args(arguments)
+        .env("STACK_DIR", "no-such-stack")
+        .output()
+        .expect("runs");
     (status.code(), String::from_utf8(stderr).expect("UTF-8"))
 }
 
@@ -14,16 +24,65 @@ fn what_cannot_be_read_is_named() {
     let scenario = folder.path().join("scenario.toml");
     std::fs::write(&scenario, "view = \"product-page\"\n[data]\nproducts = -1\n").expect("writes");
     let scenario = scenario.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 5] = [
+    let text = std::fs::read_to_string(QUICK).expect("reads");
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, without_comments(&text).replace("repeats = 3", "repeats = 0"))
+        .expect("writes");
+    let wrong = wrong.to_str().expect("UTF-8");
+    std::fs::write(folder.path().join("results.json"), "{\n\"runs\": 7}").expect("writes");
+    let results = folder.path().to_str().expect("UTF-8");
+    let log = folder.path().join("access.log");
+    std::fs::write(&log, "rubbish\nmore rubbish\n").expect("writes");
+    let log = log.to_str().expect("UTF-8");
+    let keys = folder.path().join("keys.csv");
+    std::fs::write(&keys, "key\nx\nx\n").expect("writes");
+    let keys = keys.to_str().expect("UTF-8");
+    let cases: [(&[&str], i32, &str); 17] = [
+        (&["advise", "no-such.log"], 64, "no-such.log"),
+        (&["advise", log], 65, "line 1: there is no request in quotes"),
+        (&["advise", keys, "--writes", keys], 64, "tells no times"),
+        (&["advise", keys, "--ttl", "soon"], 64, "500ms"),
+        (&["replay", "--trace", log, "--format", "combined"], 65, "choose another --format"),
+        (&["predict", "--trace", log, "--format", "cache2k"], 65, "bytes are left"),
+        (&["predict", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["run", "no-such.toml"], 64, "no-such.toml"),
-        (&["run", scenario], 64, "products"),
+        (&["run", scenario], 65, "scenario.toml:3: "),
+        (&["run", wrong], 65, "wrong.toml:19: matrix.repeats must be from 1"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
-        (&["replay", "--trace", scenario, "--format", "tape"], 2, "cache2k"),
-        (&["report", "no-such-folder"], 70, "no-such-folder"),
+        (&["replay", "--trace", scenario, "--format", "tape"], 64, "cache2k"),
+        (&["report", "no-such-folder"], 65, "no-such-folder"),
+        (&["report", results], 65, "results.json:2: "),
+        (&["compare", "no-such-folder", results], 65, "no-such-folder"),
+        (&["compare", results, results, "--threshold", "much"], 64, "--threshold"),
+        (&["--stack", "running", "run", QUICK], 64, "make up, or --stack own"),
     ];
     for (arguments, code, named) in cases {
         let (ended, said) = bench(arguments);
         assert_eq!(ended, Some(code), "{arguments:?}: {said}");
         assert!(said.contains(named), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn advice_is_printed_and_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("keys.csv");
+    std::fs::write(&log, "key\nx\ny\nx\nx\n").expect("writes");
+    let out = folder.path().join("out");
+    let Output { status, stdout, .. } = Command::new(env!("CARGO_BIN_EXE_larder-bench"))
+        .args(["advise", "--json", "--out"])
+        .args([&out, &log])
+        .output()
+        .expect("runs");
+    assert!(status.success());
+    let printed: serde_json::Value = serde_json::from_slice(&stdout).expect("JSON");
+    assert_eq!(
+        (&printed["traffic"]["reads"], &printed["floor"]["compulsory"]),
+        (&4.into(), &2.into())
+    );
+    let written = std::fs::read(out.join("advise.json")).expect("a file");
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&written).expect("JSON"), printed);
+    for name in ["advise.html", "larder.toml"] {
+        assert!(out.join(name).exists(), "{name}");
     }
 }

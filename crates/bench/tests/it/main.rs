@@ -1,6 +1,9 @@
 //! The benchmark on real servers, and its command line.
 
+mod chaos;
 mod command_line;
 mod load;
+mod locust;
+mod matrix;
 mod measurements;
 mod verify;

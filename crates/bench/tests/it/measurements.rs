@@ -2,24 +2,26 @@
 
 use std::path::PathBuf;
 
+use larder::Eviction;
 use larder_bench::bed::{Bed, api_beside_us};
-use larder_bench::commands::{self, Replay, Retail, Session, Stock};
+use larder_bench::commands::{self, Predict, Replay, Retail, Session, Stock};
+use larder_bench::load::Keys;
 use larder_bench::report;
 use larder_bench::results::Results;
-use larder_bench::scenario::{Contender, DataSet, Scenario};
-use larder_bench::trace::Format;
+use larder_bench::scenario::{Contender, DataSet, Rounds, Scenario};
+use larder_bench::trace::{Format, Trace};
 use larder_stack::Topology;
 use larder_stack::testing::{self, TestDatabase, TestPostgres, TestRedis, data_file};
 
 /// Dropped in this order: what is measured, its database, the servers.
-struct Fixture {
-    session: Session,
+pub(crate) struct Fixture {
+    pub(crate) session: Session,
     _database: TestDatabase,
     _redis: TestRedis,
     _postgres: TestPostgres,
 }
 
-async fn fixture(test: &str) -> Option<Fixture> {
+pub(crate) async fn fixture(test: &str) -> Option<Fixture> {
     if testing::skip_without_servers(test) {
         return None;
     }
@@ -44,7 +46,7 @@ async fn fixture(test: &str) -> Option<Fixture> {
 
 impl Fixture {
     /// Ends the measurement; what was found.
-    async fn end(self) -> Results {
+    pub(crate) async fn end(self) -> Results {
         self.session.bed.stop().await;
         let results = self.session.results().clone();
         for check in &results.checks {
@@ -58,10 +60,11 @@ fn small() -> Scenario {
     let mut scenario = Scenario::product_page();
     scenario.data = DataSet { products: 300, reviews: 3_000 };
     scenario.load.connections = 8;
-    scenario.curve.warm_up_seconds = 0.5;
-    scenario.curve.saturation_seconds = 0.5;
-    scenario.curve.seconds = 0.5;
-    scenario.curve.fractions = vec![0.5];
+    let curve = scenario.curve.as_mut().expect("it has one");
+    curve.warm_up_seconds = 0.5;
+    curve.saturation_seconds = 0.5;
+    curve.seconds = 0.5;
+    curve.fractions = vec![0.5];
     scenario
 }
 
@@ -111,7 +114,7 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
     let test = "ratios_come_from_paired_rounds_in_which_nothing_is_loaded";
     let Some(mut fixture) = fixture(test).await else { return };
     let mut scenario = small();
-    (scenario.ratios.rounds, scenario.ratios.seconds, scenario.ratios.draws) = (3, 0.3, 500);
+    scenario.ratios = Some(Rounds { rounds: 3, seconds: 0.3, draws: 500 });
     fixture.session.catalogue(scenario.data, 1).await.expect("fills");
     commands::ratios(&mut fixture.session, &scenario).await.expect("measures");
     fixture.session.bed.stop().await;
@@ -200,4 +203,24 @@ async fn the_real_shops_stock_is_right_at_the_end_and_behind_a_journal_it_costs_
     let checks = results.checks.iter().filter(|check| !check.name.contains("median response"));
     let (held, broken): (Vec<_>, Vec<_>) = checks.partition(|check| check.holds);
     assert!(broken.is_empty() && held.len() == 6, "{broken:?} {held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_loads_what_the_simulation_foretells() {
+    let Some(mut fixture) = fixture("l1_loads_what_the_simulation_foretells").await else {
+        return;
+    };
+    let trace = Trace::number(Keys::new((1..=3_000).collect(), 0.9, 7).draw(12_000));
+    let predict = Predict {
+        trace: PathBuf::from("drawn"),
+        sizes: vec![0.3],
+        evictions: vec![Eviction::Lru, Eviction::S3Fifo],
+    };
+    commands::predict(&mut fixture.session, &predict, &trace).await.expect("measures");
+    let results = fixture.end().await;
+    assert_eq!((results.runs.len(), results.checks.len()), (2, 4));
+    for run in &results.runs {
+        assert_eq!((run.tiers.as_str(), run.requests), ("l1", 12_000));
+        assert!(run.db_queries.loads > u64::from(trace.distinct), "{:?}", run.db_queries);
+    }
 }

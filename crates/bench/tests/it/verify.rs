@@ -16,7 +16,7 @@ struct Line {
     args: VerifyArgs,
 }
 
-fn api(test: &str) -> Option<PathBuf> {
+pub(crate) fn api(test: &str) -> Option<PathBuf> {
     if testing::skip_without_servers(test) {
         return None;
     }

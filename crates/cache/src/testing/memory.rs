@@ -1,6 +1,6 @@
 //! The in-memory twin of a durable journal.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -133,14 +133,9 @@ impl<T: Target> Journal for MemoryJournal<T> {
     async fn flush(&self, options: &FlushOptions) -> Result<Flushed, JournalError> {
         let mut queue = self.queue();
         let mut flushed = Flushed::default();
-        let mut seen = HashSet::new();
-        let mut left = options.entries;
-        while left > 0 {
-            let Some(group) = queue.take(left, &seen) else { break };
-            left -= group.entries.len();
+        for group in queue.take(options.entries) {
             self.flush_group(&mut queue, &group, options, &mut flushed);
             queue.untake(&group.key);
-            seen.insert(group.key);
         }
         Ok(flushed)
     }
@@ -200,7 +195,9 @@ pub enum ShelfOperation {
 pub struct Refused;
 
 impl ShelfOperation {
-    const fn on(&self, number: i64) -> i64 {
+    /// What becomes of `number`.
+    #[must_use]
+    pub const fn on(&self, number: i64) -> i64 {
         match self {
             Self::Put(to) => *to,
             Self::Add(by) | Self::Poison(by) => number + *by,

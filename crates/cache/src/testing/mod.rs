@@ -2,6 +2,8 @@
 
 mod contract;
 mod memory;
+mod sink;
 
 pub use self::contract::{Subject, journal_contract};
 pub use self::memory::{MemoryJournal, Refused, Shelf, ShelfOperation, Target};
+pub use self::sink::ShelfSink;

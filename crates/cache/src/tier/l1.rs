@@ -22,11 +22,11 @@ use crate::version::Version;
 /// other an admission now and then.
 const FENCES: usize = 1_024;
 /// Shards of the container: threads that meet in one wait for each other.
-const SHARDS: usize = 8;
+pub(super) const SHARDS: usize = 8;
 /// Bytes that an entry costs besides key and value: the container's record, this entry, and
 /// their parts of its tables. Measured by
 /// `cargo bench -p larder-benches --bench memory`.
-pub(crate) const OVERHEAD: usize = 280;
+pub(super) const OVERHEAD: usize = 280;
 
 /// The first tier of one namespace.
 pub(crate) struct L1<K, V>
@@ -70,19 +70,7 @@ where
     V: Clone + Send + Sync + 'static,
 {
     pub(crate) fn new(options: &L1Options) -> Self {
-        let eviction: EvictionConfig = match options.eviction {
-            Eviction::Lru => LruConfig { high_priority_pool_ratio: 0.0 }.into(),
-            Eviction::S3Fifo => S3FifoConfig::default().into(),
-            Eviction::WTinyLfu => LfuConfig::default().into(),
-            Eviction::Sieve => SieveConfig.into(),
-            Eviction::Fifo => FifoConfig::default().into(),
-        };
-        let entries = CacheBuilder::new(options.capacity)
-            .with_shards(SHARDS)
-            .with_eviction_config(eviction)
-            .with_hash_builder(ahash::RandomState::new())
-            .with_weighter(|_: &K, kept: &Kept<V>| kept.size + OVERHEAD)
-            .build();
+        let entries = container(options, ahash::RandomState::new(), |kept: &Kept<V>| kept.size);
         Self {
             entries,
             fences: (0..FENCES).map(|_| Mutex::default()).collect(),
@@ -151,6 +139,31 @@ where
     fn fence(&self, key: &K) -> &Mutex<u64> {
         &self.fences[self.hasher.hash_one(key) as usize % FENCES]
     }
+}
+
+/// The container of `options`, whose entries are as large as `size` says, and the overhead.
+pub(super) fn container<K, T>(
+    options: &L1Options,
+    hasher: ahash::RandomState,
+    size: impl Fn(&T) -> usize + Send + Sync + 'static,
+) -> Cache<K, T, ahash::RandomState>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    T: Send + Sync + 'static,
+{
+    let eviction: EvictionConfig = match options.eviction {
+        Eviction::Lru => LruConfig { high_priority_pool_ratio: 0.0 }.into(),
+        Eviction::S3Fifo => S3FifoConfig::default().into(),
+        Eviction::WTinyLfu => LfuConfig::default().into(),
+        Eviction::Sieve => SieveConfig.into(),
+        Eviction::Fifo => FifoConfig::default().into(),
+    };
+    CacheBuilder::new(options.capacity)
+        .with_shards(SHARDS)
+        .with_eviction_config(eviction)
+        .with_hash_builder(hasher)
+        .with_weighter(move |_: &K, kept: &T| size(kept) + OVERHEAD)
+        .build()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod contract;
 mod l1;
+mod l1_model;
 mod memory;
 mod memory_stream;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub(crate) use self::l1::{Kept, L1, Place};
+pub use self::l1_model::L1Model;
 pub use self::memory::MemoryTier;
 pub(crate) use self::memory_stream::MemoryReader;
 pub use self::redis::RedisTier;

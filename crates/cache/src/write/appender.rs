@@ -64,6 +64,7 @@ async fn append<J: Journal>(inner: Arc<Inner<J>>, batch: Vec<Waiting<J>>) {
     // Should the journal panic, the room that the writes take is given back all the same.
     let mut room = Room { inner: &inner, writes: writes.len() as u64, appended: 0 };
     inner.options.crash.pass(CrashPoint::BeforeAppend);
+    inner.options.crash.pass_into(CrashPoint::AmidAppend);
     let outcome = inner.journal.append(&writes).await;
     inner.options.crash.pass(CrashPoint::BeforeAcknowledgement);
     match outcome {

@@ -3,17 +3,25 @@
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-/// A place in the engine. It is for tests, and in no documentation.
+/// How long after its beginning something is under way.
+const UNDER_WAY: Duration = Duration::from_millis(1);
+
+/// A place in the engine, or in a journal: for tests, which docs/chaos.md tells of.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPoint {
     /// Writes are there, and nothing is journaled.
     BeforeAppend,
+    /// The append is under way: whether anything will be journaled is open.
+    AmidAppend,
     /// They are journaled, and nobody has been told.
     BeforeAcknowledgement,
     /// Entries are due, and nothing is applied.
     BeforeFlush,
+    /// They are applied, and that is not committed. Of journals with transactions.
+    BeforeFlushCommit,
     /// They are applied, and nothing has been made of it here.
     AfterFlush,
 }
@@ -25,28 +33,53 @@ pub struct CrashAt(Option<(CrashPoint, Arc<AtomicU64>)>);
 
 impl CrashPoint {
     /// All places.
-    pub const ALL: [Self; 4] =
-        [Self::BeforeAppend, Self::BeforeAcknowledgement, Self::BeforeFlush, Self::AfterFlush];
+    pub const ALL: [Self; 6] = [
+        Self::BeforeAppend,
+        Self::AmidAppend,
+        Self::BeforeAcknowledgement,
+        Self::BeforeFlush,
+        Self::BeforeFlushCommit,
+        Self::AfterFlush,
+    ];
 
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BeforeAppend => "before-append",
+            Self::AmidAppend => "amid-append",
             Self::BeforeAcknowledgement => "before-acknowledgement",
             Self::BeforeFlush => "before-flush",
+            Self::BeforeFlushCommit => "before-flush-commit",
             Self::AfterFlush => "after-flush",
         }
     }
 }
 
 impl CrashAt {
+    /// Nowhere.
+    pub const NEVER: Self = Self(None);
+
     /// Aborts the process if this is the place and the time.
-    pub(super) fn pass(&self, here: CrashPoint) {
-        let Some((point, left)) = &self.0 else { return };
-        if *point == here && left.fetch_sub(1, Ordering::AcqRel) == 1 {
+    pub fn pass(&self, here: CrashPoint) {
+        if self.is_due(here) {
             std::process::abort();
         }
+    }
+
+    /// The same a moment later, when what begins now is under way.
+    pub(super) fn pass_into(&self, here: CrashPoint) {
+        if self.is_due(here) {
+            std::thread::spawn(|| {
+                std::thread::sleep(UNDER_WAY);
+                std::process::abort();
+            });
+        }
+    }
+
+    fn is_due(&self, here: CrashPoint) -> bool {
+        let Some((point, left)) = &self.0 else { return false };
+        *point == here && left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 

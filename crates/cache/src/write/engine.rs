@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::appender::{self, Waiting};
 use super::flusher;
-use super::journal::{Journal, JournalError, Journaled, Write};
+use super::journal::{Flushed, Journal, JournalError, Journaled, Write};
 use super::level::Level;
 use super::options::{Mode, WhenFull, WriteBehindOptions, WriteBehindOptionsError};
 use super::status::{Counters, Sizes, WriteBehindStatus, attributes, get};
@@ -159,6 +159,20 @@ impl<J: Journal> WriteBehind<J> {
                 })
             }
         }
+    }
+
+    /// Applies what waits for `key`, before a write that does not wait, and tells `tell` what that
+    /// changes. What cannot be applied becomes a dead letter at once.
+    ///
+    /// # Errors
+    ///
+    /// When that is not possible at present.
+    pub async fn settle(&self, key: &str, tell: &Tell) -> Result<(), JournalError> {
+        let flushed = self.inner.journal.settle(key).await?;
+        if flushed != Flushed::default() {
+            flusher::note(&self.inner, flushed, tell).await;
+        }
+        Ok(())
     }
 
     /// Takes no more writes, and applies what is in the journal, for `limit` at most; whether

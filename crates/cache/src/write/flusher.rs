@@ -76,16 +76,22 @@ pub(super) async fn flush<J: Journal>(inner: &Inner<J>, tell: &Tell) -> Result<b
     inner.options.crash.pass(CrashPoint::BeforeFlush);
     let flushed = inner.journal.flush(options).await?;
     inner.options.crash.pass(CrashPoint::AfterFlush);
+    let done = flushed.entries + flushed.failed + flushed.dead;
+    note(inner, flushed, tell).await;
+    Ok(done >= options.entries as u64)
+}
+
+/// Counts what was flushed, and tells what it has changed.
+pub(super) async fn note<J: Journal>(inner: &Inner<J>, flushed: Flushed, tell: &Tell) {
     inner.level.flushed(&flushed);
     inner.counters.flush(J::MODE, &flushed);
-    let Flushed { entries, failed, dead, changes, .. } = flushed;
+    let Flushed { dead, changes, .. } = flushed;
     if dead > 0 {
         tracing::error!(dead, mode = %J::MODE, "writes could not be applied: see the dead letters");
     }
     if !changes.is_empty() {
         tell(changes).await;
     }
-    Ok(entries + failed + dead >= options.entries as u64)
 }
 
 /// Tries until there is an answer; `None`: `inner` was closed meanwhile. A failure is logged when

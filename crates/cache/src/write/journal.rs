@@ -77,6 +77,17 @@ pub struct Flushed {
     pub changes: Vec<(String, String, Version)>,
 }
 
+impl Flushed {
+    /// Both together.
+    pub(super) fn add(&mut self, other: Self) {
+        self.entries += other.entries;
+        self.applied += other.applied;
+        self.failed += other.failed;
+        self.dead += other.dead;
+        self.changes.extend(other.changes);
+    }
+}
+
 /// What a journal holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalState {
@@ -143,6 +154,14 @@ pub trait Journal: Send + Sync + 'static {
         &self,
         options: &FlushOptions,
     ) -> impl Future<Output = Result<Flushed, JournalError>> + Send;
+
+    /// Applies what waits for `key`, before a write that does not wait; what cannot be applied
+    /// becomes a dead letter at once. Nothing is to be done where such a write looks into the
+    /// journal itself, in its own transaction.
+    fn settle(&self, key: &str) -> impl Future<Output = Result<Flushed, JournalError>> + Send {
+        let _ = key;
+        async { Ok(Flushed::default()) }
+    }
 
     /// What it holds.
     fn state(&self) -> impl Future<Output = Result<JournalState, JournalError>> + Send;

@@ -7,8 +7,10 @@ mod flusher;
 mod journal;
 mod level;
 mod options;
+mod overlay;
 pub(crate) mod queue;
 mod shared;
+mod sink;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,9 @@ pub use self::journal::{
     StillRefused, Write, WriteState,
 };
 pub use self::options::{
-    Mode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
+    Mode, UnknownMode, UnknownWhenFull, WhenFull, WriteBehindOptions, WriteBehindOptionsError,
 };
+pub use self::overlay::Overlay;
+pub use self::sink::{Base, Deferred, Made, Settled, Sink};
 pub use self::status::WriteBehindStatus;
-pub use self::volatile::{Applied, VolatileJournal};
+pub use self::volatile::VolatileJournal;

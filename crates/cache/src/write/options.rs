@@ -18,6 +18,11 @@ pub enum Mode {
     Volatile,
 }
 
+/// A name that is no mode's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("unknown mode {0:?}: use journaled or volatile")]
+pub struct UnknownMode(String);
+
 /// What becomes of a write when the journal is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -75,6 +80,16 @@ impl Mode {
             Self::Journaled => "journaled",
             Self::Volatile => "volatile",
         }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMode> {
+        let all = [Self::Journaled, Self::Volatile];
+        let found = all.into_iter().find(|mode| mode.as_str() == name);
+        found.ok_or_else(|| UnknownMode(name.to_owned()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The books of a journal that is kept in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -9,6 +9,8 @@ use super::journal::{DeadLetter, FlushOptions, JournalState, Write, WriteState};
 /// What waits, in the order of positions; what is dead; and which keys are being flushed.
 #[derive(Debug)]
 pub(crate) struct Queue<O> {
+    /// Positions up to here were given by others, or never.
+    before: u64,
     last: u64,
     waiting: BTreeMap<u64, Entry<O>>,
     dead: BTreeMap<u64, Entry<O>>,
@@ -31,6 +33,10 @@ pub(crate) struct Group<O> {
     pub(crate) entries: Vec<(u64, O)>,
 }
 
+/// Somebody is flushing the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
 /// What became of an entry that could not be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -42,8 +48,15 @@ pub(crate) enum Failure {
 
 impl<O> Default for Queue<O> {
     fn default() -> Self {
+        Self::after(0)
+    }
+}
+
+impl<O> Queue<O> {
+    /// One whose first position comes after `before`.
+    pub(crate) fn after(before: u64) -> Self {
         let (waiting, dead) = (BTreeMap::new(), BTreeMap::new());
-        Self { last: 0, waiting, dead, taken: HashSet::new() }
+        Self { before, last: before, waiting, dead, taken: HashSet::new() }
     }
 }
 
@@ -62,25 +75,48 @@ impl<O: Clone> Queue<O> {
         of_key.map(|entry| entry.write.operation.clone()).collect()
     }
 
-    /// The entries of the key that has waited longest, in their order and at most `most`: one
-    /// that nobody is flushing, and that is not among `seen`. An entry that has to wait for
-    /// another attempt keeps back those of its key.
-    pub(crate) fn take(&mut self, most: usize, seen: &HashSet<String>) -> Option<Group<O>> {
+    /// The oldest entries, at most `most`, by key and in their order: of keys that nobody is
+    /// flushing. An entry that has to wait for another attempt keeps back those of its key.
+    pub(crate) fn take(&mut self, most: usize) -> Vec<Group<O>> {
         let now = Instant::now();
-        let mut passed: HashSet<&str> = HashSet::new();
-        let key = self.waiting.values().find_map(|entry| {
-            let key = entry.write.key.as_str();
-            if self.taken.contains(key) || seen.contains(key) || passed.contains(key) {
-                return None;
+        let mut groups: Vec<Group<O>> = Vec::new();
+        let mut seen: HashMap<&str, Option<usize>> = HashMap::new();
+        let mut left = most;
+        for (position, entry) in &self.waiting {
+            if left == 0 {
+                break;
             }
-            passed.insert(key);
-            entry.not_before.is_none_or(|at| at <= now).then(|| key.to_owned())
-        })?;
+            let key = entry.write.key.as_str();
+            let group = *seen.entry(key).or_insert_with(|| {
+                let is_free = entry.not_before.is_none_or(|at| at <= now);
+                (is_free && !self.taken.contains(key)).then(|| {
+                    groups.push(Group { key: key.to_owned(), entries: Vec::new() });
+                    groups.len() - 1
+                })
+            });
+            if let Some(group) = group {
+                groups[group].entries.push((*position, entry.write.operation.clone()));
+                left -= 1;
+            }
+        }
+        self.taken.extend(groups.iter().map(|group| group.key.clone()));
+        groups
+    }
+
+    /// All entries of `key`, to be flushed whether or not they are to be tried again yet; `Err`:
+    /// somebody is flushing it.
+    pub(crate) fn take_key(&mut self, key: &str) -> Result<Option<Group<O>>, Busy> {
+        if self.taken.contains(key) {
+            return Err(Busy);
+        }
         let of_key = self.waiting.iter().filter(|(_, entry)| entry.write.key == key);
-        let entries = of_key.map(|(at, entry)| (*at, entry.write.operation.clone()));
-        let entries = entries.take(most).collect();
-        self.taken.insert(key.clone());
-        Some(Group { key, entries })
+        let entries: Vec<_> =
+            of_key.map(|(at, entry)| (*at, entry.write.operation.clone())).collect();
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        self.taken.insert(key.to_owned());
+        Ok(Some(Group { key: key.to_owned(), entries }))
     }
 
     /// The key is not being flushed any more.
@@ -128,7 +164,7 @@ impl<O: Clone> Queue<O> {
         } else if self.dead.contains_key(&position) {
             Some(WriteState::Dead)
         } else {
-            (1..=self.last).contains(&position).then_some(WriteState::Flushed)
+            (self.before + 1..=self.last).contains(&position).then_some(WriteState::Flushed)
         }
     }
 

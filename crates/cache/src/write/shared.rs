@@ -25,6 +25,10 @@ impl<J: Journal> Journal for Arc<J> {
         J::flush(self, options).await
     }
 
+    async fn settle(&self, key: &str) -> Result<Flushed, JournalError> {
+        J::settle(self, key).await
+    }
+
     async fn state(&self) -> Result<JournalState, JournalError> {
         J::state(self).await
     }

@@ -1,154 +1,226 @@
 //! A journal that promises nothing: it is the memory of one process.
 
-use std::collections::HashSet;
-use std::convert::Infallible;
-use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
 
 use super::journal::{
     DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Write,
     WriteState,
 };
 use super::options::Mode;
-use super::queue::{Failure, Group, Queue};
-use crate::version::Version;
+use super::overlay::Overlay;
+use super::queue::{Busy, Failure, Group, Queue};
+use super::sink::{Base, Deferred, Settled, Sink};
 
-/// What the application of a key's writes made: cached keys and their versions, or why it was not
-/// possible, and then nothing was changed.
-pub type Applied = Result<Vec<(String, String, Version)>, String>;
-
-/// Applies the writes of one key in their order, all of them or none.
-type Apply<O> = Box<dyn Fn(String, Vec<O>) -> BoxFuture<'static, Applied> + Send + Sync>;
+/// How long a settlement waits before it looks again whether a key is free.
+const PAUSE: Duration = Duration::from_millis(2);
+/// How long it does so.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A journal in memory. **An acknowledged write is lost when the process ends before its flush**,
 /// and no other process sees it until then.
 ///
-/// It knows no version before the flush, so that it never names one: what a write changes is told
-/// when it was applied. Who reads sees pending writes by laying [`pending`](Self::pending) over
-/// what he has read.
-pub struct VolatileJournal<O> {
-    queue: Mutex<Queue<O>>,
-    apply: Apply<O>,
+/// * It knows no version before the flush, and so names none. Who reads sees what waits by laying
+///   [`overlay`](Self::overlay) over what he has read.
+/// * A write is refused at once where it would break a rule, by what the database says at that
+///   moment and what waits in this process. Another process, or direct SQL, may change that before
+///   the flush; then the write becomes a dead letter.
+/// * A write is applied once, also when the answer of a flush is lost.
+/// * Positions begin at random: after a restart, those from before are not known.
+pub struct VolatileJournal<S: Sink> {
+    queue: Mutex<Queue<S::Entry>>,
+    overlay: Arc<Overlay<S::Entry>>,
+    sink: Arc<S>,
+    /// One append at a time: each counts on what those before it were granted.
+    turn: tokio::sync::Mutex<()>,
 }
 
-impl<O> Debug for VolatileJournal<O> {
+impl<S: Sink> std::fmt::Debug for VolatileJournal<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("VolatileJournal").finish_non_exhaustive()
+        f.debug_struct("VolatileJournal").field("overlay", &self.overlay).finish_non_exhaustive()
     }
 }
 
-impl<O: Clone + Debug + Send + Sync + 'static> VolatileJournal<O> {
-    /// A journal whose writes `apply` applies: those of one key, in their order, all or none.
-    pub fn new<F>(apply: impl Fn(String, Vec<O>) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Applied> + Send + 'static,
-    {
-        let apply: Apply<O> = Box::new(move |key, operations| Box::pin(apply(key, operations)));
-        Self { queue: Mutex::default(), apply }
+impl<S: Sink> VolatileJournal<S> {
+    /// A journal whose writes go to `sink`.
+    pub fn new(sink: S) -> Self {
+        let sink = Arc::new(sink);
+        let overlay = Arc::new(Overlay::new(&sink));
+        // Ids in the database's records are positions: those of two processes must not meet. And
+        // they must fit into a number of JSON (2^53).
+        let before = rand::random::<u64>() >> 12;
+        let queue = Mutex::new(Queue::after(before));
+        Self { queue, overlay, sink, turn: tokio::sync::Mutex::default() }
     }
 
-    /// The writes of `key` that wait to be applied, in their order.
+    /// What waits, to be laid over what is read.
     #[must_use]
-    pub fn pending(&self, key: &str) -> Vec<O> {
-        self.queue().pending(key)
+    pub const fn overlay(&self) -> &Arc<Overlay<S::Entry>> {
+        &self.overlay
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<O>> {
+    /// Where writes go.
+    #[must_use]
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<S::Entry>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies one key's writes: together if that is possible, else one by one up to the one
-    /// that fails.
-    async fn flush_group(&self, group: Group<O>, options: &FlushOptions, flushed: &mut Flushed) {
-        let _taken = Taken { journal: self, key: &group.key };
-        let together = group.entries.iter().map(|(_, operation)| operation.clone()).collect();
-        let mut steps = vec![group.entries.clone()];
-        let mut first = Some((self.apply)(group.key.clone(), together).await);
-        if group.entries.len() > 1 && matches!(first, Some(Err(_))) {
-            steps = group.entries.iter().map(|entry| vec![entry.clone()]).collect();
-            first = None;
+    /// Applies what was taken, and writes down what became of it.
+    async fn settle_groups(
+        &self,
+        groups: Vec<Group<S::Entry>>,
+        options: &FlushOptions,
+    ) -> Result<Flushed, JournalError> {
+        let mut taken = Taken { journal: self, keys: Vec::with_capacity(groups.len()) };
+        let mut writes = Vec::new();
+        for group in groups {
+            for (id, entry) in group.entries {
+                self.overlay.unsure(&group.key, id);
+                writes.push(Deferred { id, key: group.key.clone(), entry });
+            }
+            taken.keys.push(group.key);
         }
-        for step in steps {
-            let outcome = match first.take() {
-                Some(outcome) => outcome,
-                None => {
-                    let operations = step.iter().map(|(_, operation)| operation.clone()).collect();
-                    (self.apply)(group.key.clone(), operations).await
+        let settled = self.sink.settle(&writes).await?;
+        Ok(self.note(&writes, settled, options))
+    }
+
+    fn note(
+        &self,
+        writes: &[Deferred<S::Entry>],
+        settled: Settled,
+        options: &FlushOptions,
+    ) -> Flushed {
+        let Settled { applied, repeated, refused, changes, made } = settled;
+        let key_of: HashMap<u64, &str> =
+            writes.iter().map(|write| (write.id, write.key.as_str())).collect();
+        let key = |id: &u64| key_of.get(id).copied().unwrap_or_default();
+        let entries = (applied.len() + repeated.len()) as u64;
+        let mut flushed = Flushed { entries, applied: changes, ..Flushed::default() };
+        let made = Arc::new(made);
+        let mut queue = self.queue();
+        for id in &applied {
+            self.overlay.applied(key(id), *id, Some(&made));
+            queue.applied(*id);
+        }
+        for id in &repeated {
+            self.overlay.applied(key(id), *id, None);
+            queue.applied(*id);
+        }
+        for (id, error) in refused {
+            match queue.failed(id, &error, options) {
+                Some(Failure::Again) => flushed.failed += 1,
+                Some(Failure::Dead) => {
+                    self.overlay.remove(key(&id), id);
+                    flushed.dead += 1;
                 }
-            };
-            let mut queue = self.queue();
-            match outcome {
-                Ok(changes) => {
-                    for (position, _) in &step {
-                        queue.applied(*position);
-                    }
-                    flushed.entries += step.len() as u64;
-                    flushed.applied += 1;
-                    flushed.changes.extend(changes);
-                }
-                Err(error) => {
-                    // Alone by now: what comes after it in its key waits for it.
-                    for (position, _) in &step {
-                        match queue.failed(*position, &error, options) {
-                            Some(Failure::Again) => flushed.failed += 1,
-                            Some(Failure::Dead) => flushed.dead += 1,
-                            None => {}
-                        }
-                    }
-                    return;
-                }
+                None => {}
             }
         }
+        let named = made
+            .iter()
+            .map(|((namespace, key), version)| (namespace.clone(), key.clone(), *version));
+        flushed.changes = named.collect();
+        flushed
+    }
+
+    /// What is there of each key in `writes`, and waits.
+    async fn states(
+        &self,
+        writes: &[Write<S::Operation>],
+    ) -> Result<HashMap<String, S::State>, JournalError> {
+        let mut keys: Vec<String> = writes.iter().map(|write| write.key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let bases = self.sink.bases(&keys).await?;
+        if bases.len() != keys.len() {
+            return Err(JournalError("the sink answered other keys than it was asked for".into()));
+        }
+        let mut states = HashMap::with_capacity(keys.len());
+        for (name, base) in keys.into_iter().zip(bases) {
+            let Base { mut value, namespace, key, version } = base;
+            S::lay(&mut value, &self.overlay.over(&name, &namespace, &key, version).await);
+            states.insert(name, value);
+        }
+        Ok(states)
     }
 }
 
-/// A key that is being flushed; also when the flush is cancelled, it is so no longer.
-struct Taken<'a, O: Clone + Debug + Send + Sync + 'static> {
-    journal: &'a VolatileJournal<O>,
-    key: &'a str,
+/// Keys that are being flushed; also when the flush is cancelled, they are so no longer.
+struct Taken<'a, S: Sink> {
+    journal: &'a VolatileJournal<S>,
+    keys: Vec<String>,
 }
 
-impl<O: Clone + Debug + Send + Sync + 'static> Drop for Taken<'_, O> {
+impl<S: Sink> Drop for Taken<'_, S> {
     fn drop(&mut self) {
-        self.journal.queue().untake(self.key);
+        let mut queue = self.journal.queue();
+        for key in &self.keys {
+            queue.untake(key);
+        }
     }
 }
 
-impl<O: Clone + Debug + Send + Sync + 'static> Journal for VolatileJournal<O> {
-    type Operation = O;
-    type Refusal = Infallible;
+impl<S: Sink> Journal for VolatileJournal<S> {
+    type Operation = S::Operation;
+    type Refusal = S::Refusal;
 
     const MODE: Mode = Mode::Volatile;
 
     async fn append(
         &self,
-        writes: &[Write<O>],
-    ) -> Result<Vec<Result<Journaled, Infallible>>, JournalError> {
+        writes: &[Write<S::Operation>],
+    ) -> Result<Vec<Result<Journaled, S::Refusal>>, JournalError> {
+        let _turn = self.turn.lock().await;
+        let mut states = self.states(writes).await?;
         let mut queue = self.queue();
         let taken = writes.iter().map(|write| {
-            let position = queue.push(write.clone());
+            let state = states.get_mut(&write.key).expect("every key was read");
+            let entry = S::accept(state, &write.operation)?;
+            let position = queue.push(Write { key: write.key.clone(), operation: entry.clone() });
+            self.overlay.add(&write.key, position, entry);
             Ok(Journaled { position, changes: Vec::new() })
         });
         Ok(taken.collect())
     }
 
     async fn flush(&self, options: &FlushOptions) -> Result<Flushed, JournalError> {
-        let mut flushed = Flushed::default();
-        let mut left = options.entries;
-        // One key at a time is taken, so that a flush that is cancelled keeps no other back.
-        let mut seen = HashSet::new();
-        while left > 0 {
-            let Some(group) = self.queue().take(left, &seen) else { break };
-            left -= group.entries.len();
-            seen.insert(group.key.clone());
-            self.flush_group(group, options, &mut flushed).await;
+        let groups = self.queue().take(options.entries);
+        if groups.is_empty() {
+            return Ok(Flushed::default());
         }
-        Ok(flushed)
+        self.settle_groups(groups, options).await
+    }
+
+    async fn settle(&self, key: &str) -> Result<Flushed, JournalError> {
+        // Nobody waits for a second attempt: what cannot be applied becomes a dead letter.
+        let once = FlushOptions { entries: usize::MAX, attempts: 1, backoff: Duration::ZERO };
+        let until = Instant::now() + PATIENCE;
+        let mut total = Flushed::default();
+        loop {
+            let group = self.queue().take_key(key);
+            match group {
+                Ok(None) => return Ok(total),
+                Ok(Some(group)) => {
+                    total.add(self.settle_groups(vec![group], &once).await?);
+                }
+                Err(Busy) => {}
+            }
+            if Instant::now() >= until {
+                return Err(JournalError("somebody else works on what is pending".into()));
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     async fn state(&self) -> Result<JournalState, JournalError> {
+        self.overlay.sweep();
         Ok(self.queue().state())
     }
 
@@ -157,13 +229,16 @@ impl<O: Clone + Debug + Send + Sync + 'static> Journal for VolatileJournal<O> {
     }
 
     async fn dead_letters(&self, most: usize) -> Result<Vec<DeadLetter>, JournalError> {
-        Ok(self.queue().dead_letters(most, |operation| format!("{operation:?}")))
+        Ok(self.queue().dead_letters(most, S::spell))
     }
 
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         let mut queue = self.queue();
-        let again = queue.take_dead(position).map(|write| queue.push(write));
-        Ok(again.map(|position| Journaled { position, changes: Vec::new() }))
+        Ok(queue.take_dead(position).map(|write| {
+            let position = queue.push(write.clone());
+            self.overlay.add(&write.key, position, write.operation);
+            Journaled { position, changes: Vec::new() }
+        }))
     }
 
     async fn discard(&self, position: u64) -> Result<bool, JournalError> {

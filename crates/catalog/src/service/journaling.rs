@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog_domain::ProductRepository;
+use catalog_domain::{Pending, ProductId, ProductRepository};
 use futures_util::FutureExt;
-use larder::Tell;
+use futures_util::future::join_all;
+use larder::{Overlay, Tell};
 
-use super::{Catalogue, to_its_end};
+use super::{Catalogue, Inner, to_its_end};
 use crate::error::CatalogueError;
 use crate::pending::{self, PendingWrites};
 
@@ -16,7 +17,17 @@ impl<R: ProductRepository> Catalogue<R> {
     /// apply. Without one, these are written at once. The first journal stays.
     pub async fn journaling(self, pending: Arc<dyn PendingWrites>) -> Self {
         if self.inner.pending.set(Arc::clone(&pending)).is_ok() {
-            pending.start(self.tell()).await;
+            pending.start(tell(&self.inner)).await;
+            self.inner.watch();
+        }
+        self
+    }
+
+    /// The same catalogue with another journal, out of which what it holds is applied, and which takes
+    /// no new writes: what was journaled in another mode. The first stays.
+    pub async fn clearing(self, left: Arc<dyn PendingWrites>) -> Self {
+        if self.inner.left.set(Arc::clone(&left)).is_ok() {
+            left.start(tell(&self.inner)).await;
             self.inner.watch();
         }
         self
@@ -31,24 +42,12 @@ impl<R: ProductRepository> Catalogue<R> {
     /// Lets the journal take no more writes, and applies what it holds, for `limit` at most;
     /// whether nothing is left to other processes or to a later start.
     pub async fn drain(&self, limit: Duration) -> bool {
-        match self.pending() {
-            Some(pending) => pending.drain(limit, self.tell()).await,
-            None => true,
-        }
-    }
-
-    /// Tells the namespaces, as long as there are any.
-    fn tell(&self) -> Tell {
-        let inner = Arc::downgrade(&self.inner);
-        Arc::new(move |named| {
-            let inner = inner.clone();
-            async move {
-                if let Some(inner) = inner.upgrade() {
-                    inner.invalidate(&pending::changes(&named)).await;
-                }
-            }
-            .boxed()
-        })
+        let journals = [self.inner.pending.get(), self.inner.left.get()];
+        let drained = journals.into_iter().flatten().map(|journal| {
+            let tell = tell(&self.inner);
+            journal.drain(limit, tell)
+        });
+        join_all(drained).await.into_iter().all(|drained| drained)
     }
 
     /// Puts a dead letter back at the journal's end, where it is seen again and tried again;
@@ -69,4 +68,33 @@ impl<R: ProductRepository> Catalogue<R> {
         })
         .await
     }
+}
+
+impl<R: ProductRepository> Inner<R> {
+    /// What waits that loads do not show.
+    pub(super) fn overlay(&self) -> Option<&Overlay<Pending>> {
+        self.pending.get()?.overlay()
+    }
+
+    /// Applies what waits for the product, before a write that does not wait.
+    pub(super) async fn settle(self: &Arc<Self>, id: ProductId) -> Result<(), CatalogueError> {
+        match self.pending.get() {
+            Some(pending) => pending.settle(id, tell(self)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Tells the namespaces, as long as there are any.
+fn tell<R: ProductRepository>(inner: &Arc<Inner<R>>) -> Tell {
+    let inner = Arc::downgrade(inner);
+    Arc::new(move |named| {
+        let inner = inner.clone();
+        async move {
+            if let Some(inner) = inner.upgrade() {
+                inner.invalidate(&pending::changes(&named)).await;
+            }
+        }
+        .boxed()
+    })
 }

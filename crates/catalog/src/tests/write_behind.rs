@@ -52,6 +52,7 @@ async fn behind(options: WriteBehindOptions) -> (Store, Twin, Catalogue<Store>) 
             let price = patch.price.filter(|_| alone)?;
             Some(Write { key: id.to_string(), operation: price.minor() })
         },
+        key: |id| id.to_string(),
         refusal: Some,
     };
     let pending = Arc::new(JournaledPatches::new(engine, dictionary));

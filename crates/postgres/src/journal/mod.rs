@@ -7,8 +7,8 @@ mod settle;
 use std::time::Duration;
 
 use larder::{
-    DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState, Journaled, Version,
-    Write, WriteState,
+    CrashAt, CrashPoint, DeadLetter, FlushOptions, Flushed, Journal, JournalError, JournalState,
+    Journaled, Version, Write, WriteState,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, Postgres, Row};
@@ -18,7 +18,7 @@ use crate::statement::Purpose;
 
 pub use self::applier::{Applier, Coalesced, Entry, Refused, Taken};
 use self::settle::statement;
-pub use self::settle::{settle, taken};
+pub use self::settle::{Outcome, apply, settle, taken};
 
 /// How often an append is tried that Postgres undoes for the sake of another transaction.
 const TRIES: u32 = 3;
@@ -31,13 +31,21 @@ const TRIES: u32 = 3;
 pub struct PostgresJournal<A> {
     db: Database,
     applier: A,
+    crash: CrashAt,
 }
 
 impl<A: Applier> PostgresJournal<A> {
     /// The journal in `db`, whose schema must be migrated.
     #[must_use]
     pub const fn new(db: Database, applier: A) -> Self {
-        Self { db, applier }
+        Self { db, applier, crash: CrashAt::NEVER }
+    }
+
+    /// The same journal, which ends the process where `at` says: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn crashing(self, at: CrashAt) -> Self {
+        Self { crash: at, ..self }
     }
 
     /// Where its statements are counted.
@@ -57,6 +65,9 @@ impl<A: Applier> PostgresJournal<A> {
             rows.iter().map(|row| taken(row, row.try_get("key")?)).collect::<Result<_, _>>()?;
         let flushed =
             settle(&self.applier, &mut transaction, &keys, options, Purpose::Flush).await?;
+        if flushed.entries > 0 {
+            self.crash.pass(CrashPoint::BeforeFlushCommit);
+        }
         transaction.commit().await?;
         Ok(flushed)
     }

@@ -33,6 +33,38 @@ pub fn taken(row: &PgRow, key: String) -> Result<Taken, sqlx::Error> {
     })
 }
 
+/// What became of entries that were to be applied, by their positions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Those that are applied.
+    pub applied: Vec<i64>,
+    /// In how many changes: several entries of one key are one.
+    pub changes: u64,
+    /// Those that cannot be applied, one of a key at most, and why. What comes after it in its key is
+    /// not applied either.
+    pub refused: Vec<(i64, String)>,
+}
+
+/// Applies what the transaction has taken, by `sql`, which is [`Applier::APPLY`] or another statement
+/// with the same argument and columns. Sends one statement, and further ones only where a change
+/// breaks a rule.
+///
+/// # Errors
+///
+/// When a statement fails, and not through the fault of an entry: roll back then.
+pub async fn apply<A: Applier>(
+    applier: &A,
+    sql: &'static str,
+    transaction: &mut Transaction<'_>,
+    taken: &[Taken],
+    purpose: Purpose,
+) -> Result<Outcome, sqlx::Error> {
+    let (statement, outcome) = (statement(purpose), Outcome::default());
+    let mut settling = Settling { applier, sql, transaction, statement, outcome };
+    settling.run(taken).await?;
+    Ok(settling.outcome)
+}
+
 /// Applies what the transaction has taken, and takes it off the journal.
 ///
 /// The first entry of a key that cannot be applied is put off, or becomes a dead letter if it was
@@ -49,19 +81,14 @@ pub async fn settle<A: Applier>(
     options: &FlushOptions,
     purpose: Purpose,
 ) -> Result<Flushed, sqlx::Error> {
-    let mut settling = Settling {
-        applier,
-        transaction,
-        statement: statement(purpose),
-        flushed: Flushed::default(),
-        guilty: Vec::new(),
-    };
-    settling.run(taken).await?;
-    let Settling { mut flushed, guilty, .. } = settling;
-    if guilty.is_empty() {
+    let Outcome { applied, changes, refused } =
+        apply(applier, A::APPLY, transaction, taken, purpose).await?;
+    let mut flushed =
+        Flushed { entries: applied.len() as u64, applied: changes, ..Flushed::default() };
+    if refused.is_empty() {
         return Ok(flushed);
     }
-    let (positions, errors): (Vec<i64>, Vec<String>) = guilty.into_iter().unzip();
+    let (positions, errors): (Vec<i64>, Vec<String>) = refused.into_iter().unzip();
     let rows = sqlx::query(A::FAIL)
         .bind(&positions)
         .bind(&errors)
@@ -84,11 +111,10 @@ pub async fn settle<A: Applier>(
 
 struct Settling<'s, 'c, A> {
     applier: &'s A,
+    sql: &'static str,
     transaction: &'s mut Transaction<'c>,
     statement: Statement,
-    flushed: Flushed,
-    /// Positions of entries that cannot be applied, and why.
-    guilty: Vec<(i64, String)>,
+    outcome: Outcome,
 }
 
 impl<A: Applier> Settling<'_, '_, A> {
@@ -100,7 +126,7 @@ impl<A: Applier> Settling<'_, '_, A> {
             if let (Some(refused), Some(entry)) =
                 (coalesced.refused, key.entries.get(coalesced.entries))
             {
-                self.guilty.push((entry.position, refused));
+                self.outcome.refused.push((entry.position, refused));
             }
             if coalesced.entries > 0 {
                 changes.push(coalesced.change);
@@ -110,7 +136,7 @@ impl<A: Applier> Settling<'_, '_, A> {
         let broken = self.apply(changes).await?;
         for (key, entries) in open {
             match broken.iter().find(|(name, _)| *name == key.key) {
-                None => self.note(entries),
+                None => self.note(&key.entries[..entries]),
                 Some((_, error)) => self.narrow(key, entries, error.clone()).await?,
             }
         }
@@ -131,7 +157,7 @@ impl<A: Applier> Settling<'_, '_, A> {
             let change = self.applier.coalesce(key, from, half).change;
             match self.apply(vec![change]).await?.pop() {
                 None => {
-                    self.note(half - from);
+                    self.note(&key.entries[from..half]);
                     from = half;
                 }
                 Some((_, why)) => {
@@ -141,14 +167,16 @@ impl<A: Applier> Settling<'_, '_, A> {
             }
         }
         // One of its later ones may have been refused before. It waits behind this one now.
-        self.guilty.retain(|(position, _)| key.entries.iter().all(|e| e.position != *position));
-        self.guilty.push((key.entries[from].position, error));
+        self.outcome
+            .refused
+            .retain(|(position, _)| key.entries.iter().all(|e| e.position != *position));
+        self.outcome.refused.push((key.entries[from].position, error));
         Ok(())
     }
 
-    fn note(&mut self, entries: usize) {
-        self.flushed.entries += entries as u64;
-        self.flushed.applied += 1;
+    fn note(&mut self, entries: &[Entry]) {
+        self.outcome.applied.extend(entries.iter().map(|entry| entry.position));
+        self.outcome.changes += 1;
     }
 
     /// Those of `changes` that break a rule of the database, by key.
@@ -156,7 +184,7 @@ impl<A: Applier> Settling<'_, '_, A> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(A::APPLY)
+        let rows = sqlx::query(self.sql)
             .bind(changes)
             .fetch_all(self.transaction.counted(self.statement))
             .await?;

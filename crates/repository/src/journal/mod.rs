@@ -1,7 +1,7 @@
 //! Writes that wait: how the catalogue's operations are appended and applied.
 
 mod pending;
-mod stored;
+pub(crate) mod stored;
 
 use catalog_domain::{Operation, Pending, ProductId, Refusal};
 use larder_postgres::{Applier, Coalesced, Database, PostgresJournal, Refused, Taken};

@@ -51,7 +51,7 @@ pub(super) struct Change<'a> {
 }
 
 /// The operation as JSON.
-pub(super) fn write(operation: &Operation) -> String {
+pub(crate) fn write(operation: &Operation) -> String {
     let stored = match operation {
         Operation::Price(price) => Stored::Price {
             price: StoredPrice { minor: price.minor(), currency: price.currency() },
@@ -71,7 +71,7 @@ pub(super) fn read(operation: &str, at_us: i64) -> Result<Pending, String> {
 }
 
 /// The answer of `journal_standing`.
-pub(super) fn standing(json: &str) -> Result<Standing, String> {
+pub(crate) fn standing(json: &str) -> Result<Standing, String> {
     let row: StandingRow = serde_json::from_str(json).map_err(|error| error.to_string())?;
     Ok(Standing {
         price: Price::new(row.price_minor, row.currency)?,

@@ -1,6 +1,7 @@
 //! The adapter on a real Postgres.
 
 mod dead_letters;
+mod deferred;
 mod journal;
 mod journal_model;
 mod journal_races;

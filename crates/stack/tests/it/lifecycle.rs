@@ -156,3 +156,45 @@ async fn a_process_that_took_over_an_old_id_is_not_touched() {
     foreign.kill().expect("is ours");
     foreign.wait().expect("ends");
 }
+
+#[tokio::test]
+async fn one_server_of_a_stack_is_broken_and_mended() {
+    if testing::skip_without_servers("one_server_of_a_stack_is_broken_and_mended") {
+        return;
+    }
+    let folder = folder();
+    let stack = Stack::new(options(&folder, Topology::ThreeByOne));
+    let fixture = Fixture { stack, folder };
+    let stack = &fixture.stack;
+    let info = stack.up().await.expect("comes up");
+    let mut admin = PgConnection::connect(&info.database_admin_url).await.expect("answers");
+    admin.execute("CREATE TABLE kept AS SELECT 1 AS one").await.expect("makes a table");
+    drop(admin);
+    for crash in [false, true] {
+        let mut postgres = stack.postgres().expect("runs");
+        let before = postgres.pid();
+        if crash {
+            postgres.kill()
+        } else {
+            postgres.stop()
+        }
+        assert!(stack.postgres().is_none());
+        postgres.restart().await.expect("starts again");
+        assert_ne!(postgres.pid(), before);
+        assert_eq!(count(&info.database_admin_url).await, 1);
+    }
+
+    let mut redis = stack.clusters().pop().expect("one cluster");
+    let before = redis.primaries().await;
+    assert_eq!(before, [0, 1, 2]);
+    redis.kill(1);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while redis.primaries().await.len() < before.len() {
+        assert!(Instant::now() < deadline, "no replica takes over");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    redis.revive(1).await.expect("comes back");
+    assert!(stack.is_serving().await);
+    // Whoever took over keeps the slots.
+    assert_eq!(redis.primaries().await, [0, 2, 4]);
+}

@@ -1,0 +1,364 @@
+//! Every strategy under every load, repeats interleaved, with the floor of what was sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::Session;
+use super::events::events;
+use super::matrix_checks::checks;
+use crate::bed::{
+    ApiSettings, Replicas, largest_category, pages_that_show, products_by_popularity,
+};
+use crate::load::{
+    ClosedLoop, Request, Sent, Targets, allow_connections, closed_loop, in_order, open_loop,
+    poisson,
+};
+use crate::measure::{
+    Dependents, Labels, Loaded, Measured, Writes, fewest_loads, forget_environment, measured_by,
+    redis_nodes, used,
+};
+use crate::results::{Run, summaries, verdicts};
+use crate::scenario::{Contender, Level, Matrix, Products, Scenario, Stream, Workload, span};
+
+/// Streams of requests, so that no two loads of one repeat draw the same: this many for each.
+const STREAMS: u64 = 1 << 20;
+
+/// Which part of a scenario's matrix is run; all of it unless something is chosen.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Selection {
+    /// Only this strategy and these tiers: read-through/l1+l2
+    #[arg(long, value_name = "STRATEGY/TIERS")]
+    pub only: Option<String>,
+    /// Only with so many API processes.
+    #[arg(long, value_name = "N")]
+    pub processes: Option<u32>,
+    /// Only under this load: 500/s, or "100 users"
+    #[arg(long, value_name = "LOAD")]
+    pub at: Option<String>,
+    /// Only the nth workload of the file, from 1.
+    #[arg(long, value_name = "N")]
+    pub workload: Option<usize>,
+    /// How many repeats, whatever the file says.
+    #[arg(long, value_name = "N")]
+    pub repeats: Option<u32>,
+    /// Only the nth repeat, from 1.
+    #[arg(long, value_name = "N")]
+    pub repeat: Option<u32>,
+}
+
+/// One cell: what is measured in each repeat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell<'a> {
+    pub(super) contender: &'a Contender,
+    pub(super) replicas: u32,
+    pub(super) workload: &'a Workload,
+    /// From 1.
+    pub(super) workload_number: usize,
+    pub(super) level: Level,
+}
+
+/// What all cells share.
+pub(super) struct Ground<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) products: Products,
+    pub(super) dependents: Dependents,
+    /// The scenario's file, for command lines.
+    pub(super) file: &'a str,
+}
+
+impl Cell<'_> {
+    pub(super) fn workload(&self) -> String {
+        format!("{}, {}", self.workload.label(), self.level.label())
+    }
+
+    /// Whether `run` is a repeat of it.
+    pub(super) fn is_of(&self, run: &Run) -> bool {
+        let Contender { strategy, tiers, ttl_ms, .. } = self.contender;
+        run.repeat > 0
+            && (&run.strategy, &run.tiers, run.ttl_ms) == (strategy, tiers, *ttl_ms)
+            && run.replicas == self.replicas
+            && run.workload == self.workload()
+    }
+
+    /// The command line that makes this run again.
+    fn command(&self, file: &str, repeat: u32) -> String {
+        let Self { contender, replicas, workload_number, level, .. } = self;
+        format!(
+            "larder-bench run {file} --only {} --processes {replicas} --workload \
+             {workload_number} --at '{}' --repeat {repeat}",
+            contender.name(),
+            level.label()
+        )
+    }
+}
+
+impl Selection {
+    fn takes(&self, cell: &Cell<'_>) -> bool {
+        let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
+        is(self.only.as_deref(), &cell.contender.name())
+            && is(self.at.as_deref(), &cell.level.label())
+            && self.processes.is_none_or(|processes| processes == cell.replicas)
+            && self.workload.is_none_or(|number| number == cell.workload_number)
+    }
+}
+
+/// The cells of a scenario's matrix that are selected.
+fn cells<'a>(scenario: &'a Scenario, selection: &Selection) -> Vec<Cell<'a>> {
+    let Some(matrix) = &scenario.matrix else { return Vec::new() };
+    let mut cells = Vec::new();
+    for (workload_number, workload) in (1..).zip(&scenario.workloads) {
+        for replicas in &matrix.replicas {
+            for level in matrix.levels() {
+                for contender in &scenario.strategies {
+                    let replicas = *replicas;
+                    cells.push(Cell { contender, replicas, workload, workload_number, level });
+                }
+            }
+        }
+    }
+    cells.retain(|cell| selection.takes(cell));
+    cells
+}
+
+/// Measures every selected cell in each repeat, A B C A B C, each from processes and a cache of its
+/// own; what must hold is checked over all repeats. `file` names the scenario in command lines.
+///
+/// # Errors
+///
+/// When nothing is selected, a process does not start, there may not be enough connections, or the
+/// counts disagree in a run.
+pub async fn matrix(
+    session: &mut Session,
+    scenario: &Scenario,
+    file: &str,
+    selection: &Selection,
+) -> Result<()> {
+    let Some(matrix) = &scenario.matrix else { return Ok(()) };
+    let cells = cells(scenario, selection);
+    ensure!(
+        !cells.is_empty(),
+        "{file}: no run is selected by --only, --processes, --at, --workload"
+    );
+    let most = cells.iter().map(|cell| connections(scenario, cell)).max().unwrap_or(0);
+    allow_connections(most).map_err(|message| anyhow::anyhow!("{file}: {message}"))?;
+    let url = session.bed.admin_url().to_owned();
+    let ground = Ground {
+        scenario,
+        products: Products {
+            by_rank: products_by_popularity(&url).await?.into(),
+            category: largest_category(&url).await?.into(),
+        },
+        dependents: pages_that_show(&url).await?,
+        file,
+    };
+    ensure!(!ground.products.by_rank.is_empty(), "the catalogue has no products");
+    let repeats = 1..=selection.repeats.unwrap_or(matrix.repeats);
+    let repeats: Vec<u32> = match selection.repeat {
+        Some(repeat) => vec![repeat],
+        None => repeats.collect(),
+    };
+    session.begin_work(file, repeats.len() * cells.len());
+    for repeat in repeats {
+        for cell in &cells {
+            session.working_on(&format!(
+                "repeat {repeat}: {}, {} processes, {}",
+                cell.contender.name(),
+                cell.replicas,
+                cell.workload()
+            ));
+            one(session, &ground, cell, repeat).await?;
+        }
+    }
+    session.end_work();
+    checks(session, scenario, &cells);
+    let runs = &session.results().runs;
+    let (summaries, verdicts) = (summaries(runs), verdicts(runs));
+    session.summed_up(summaries, verdicts, scenario.quick);
+    Ok(())
+}
+
+/// Connections that a cell needs at once, to all its processes.
+fn connections(scenario: &Scenario, cell: &Cell<'_>) -> usize {
+    let each = match cell.level {
+        Level::Rate(_) => scenario.load.connections,
+        Level::Users(users) => users as usize,
+    };
+    each * cell.replicas as usize
+}
+
+/// One run of one cell, with what happens to it afterwards.
+async fn one(
+    session: &mut Session,
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    repeat: u32,
+) -> Result<()> {
+    let Ground { scenario, .. } = ground;
+    let Some(matrix) = &scenario.matrix else { return Ok(()) };
+    let redis_before_bytes = used(&redis_nodes(&session.bed).await?);
+    let settings = ApiSettings {
+        more: vec![("LARDER__VERIFY__SAMPLE".to_owned(), matrix.sample.to_string())],
+        ..session.settings(cell.contender, session.bed.admin_url())
+    };
+    let mut replicas =
+        Replicas::start(&session.bed, settings, cell.replicas, matrix.spread).await?;
+    let before = warm_up(session, ground, cell, matrix, &replicas, repeat).await?;
+    let labels = Labels {
+        workload: cell.workload(),
+        offered_rps: match cell.level {
+            Level::Rate(rate) => Some(rate),
+            Level::Users(_) => None,
+        },
+        users: match cell.level {
+            Level::Rate(_) => None,
+            Level::Users(users) => Some(users),
+        },
+        floor: None,
+        redis_before_bytes: Some(redis_before_bytes),
+    };
+    let load =
+        offer(ground, cell, replicas.targets(), span(matrix.seconds), repeat_stream(repeat) + 1);
+    let Measured { run, sent } = measured_by(&session.bed, replicas.apis(), labels, load).await?;
+    let floor = floor(ground, cell, &before, &sent);
+    let run = Run { repeat, command: Some(cell.command(ground.file, repeat)), ..run };
+    session.run(run.with_floor(Some(floor)));
+    if let Level::Rate(rate) = cell.level {
+        events(session, ground, cell, rate, repeat, &mut replicas).await?;
+    }
+    let environment = replicas.environment().to_owned();
+    replicas.stop().await;
+    session.bed.mend().await?;
+    forget_environment(&session.bed, &environment).await
+}
+
+/// Fills the cache and warms it up as the scenario says; what was sent.
+async fn warm_up(
+    session: &Session,
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    matrix: &Matrix,
+    replicas: &Replicas,
+    repeat: u32,
+) -> Result<Vec<Sent>> {
+    let Ground { scenario, products, .. } = ground;
+    let labels = || Labels { workload: "warm-up".into(), ..Labels::default() };
+    let mut before = Vec::new();
+    if matrix.fill {
+        let each = cell.workload.asked_for(products).iter();
+        let requests: Arc<[Request]> =
+            each.map(|id| Request::get(scenario.view.path(*id)).about(*id)).collect();
+        let load = in_order(replicas.targets(), scenario.load.connections, requests);
+        before = measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent;
+    }
+    if matrix.warm_up_seconds > 0.0 {
+        let users = match cell.level {
+            Level::Rate(_) => scenario.load.connections,
+            Level::Users(users) => users as usize,
+        };
+        let (length, stream) = (span(matrix.warm_up_seconds), repeat_stream(repeat));
+        let load = users_loop(ground, cell, replicas.targets(), users, length, stream);
+        before.extend(measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent);
+    }
+    Ok(before)
+}
+
+/// The first stream of a repeat; users have the ones after it.
+const fn repeat_stream(repeat: u32) -> u64 {
+    repeat as u64 * 16 * STREAMS
+}
+
+fn floor(ground: &Ground<'_>, cell: &Cell<'_>, before: &[Sent], sent: &[Sent]) -> u64 {
+    let Contender { strategy, ttl_ms, .. } = cell.contender;
+    let ttl = (*ttl_ms > 0).then(|| Duration::from_millis(*ttl_ms));
+    // With no cache the floor is that of a coherent one.
+    let writes = match strategy.as_str() {
+        "ttl" => Writes::Untold,
+        "write-through" => Writes::Publish,
+        _ => Writes::Invalidate,
+    };
+    fewest_loads(before, sent, &ground.dependents, ttl, writes)
+}
+
+/// The load of a cell, for `length`.
+pub(super) async fn offer(
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    targets: Targets,
+    length: Duration,
+    stream: u64,
+) -> Loaded {
+    match cell.level {
+        Level::Rate(rate) => {
+            let load = &ground.scenario.load;
+            let due = poisson(rate, length, load.seed ^ stream);
+            let requests = requests(ground, cell, due.len(), stream);
+            open_loop(targets, load.connections, due, requests).await.into()
+        }
+        Level::Users(users) => {
+            users_loop(ground, cell, targets, users as usize, length, stream).await
+        }
+    }
+}
+
+/// The first `count` requests of a stream.
+pub(super) fn requests(
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    count: usize,
+    stream: u64,
+) -> Vec<Request> {
+    all_requests(ground, cell).worker(stream).take(count)
+}
+
+fn all_requests(ground: &Ground<'_>, cell: &Cell<'_>) -> Stream {
+    let requests = cell.workload.requests(ground.scenario, &ground.products);
+    requests.expect("the scenario was checked, and there are products")
+}
+
+async fn users_loop(
+    ground: &Ground<'_>,
+    cell: &Cell<'_>,
+    targets: Targets,
+    users: usize,
+    length: Duration,
+    stream: u64,
+) -> Loaded {
+    let matrix = ground.scenario.matrix.as_ref();
+    let think = Duration::from_millis(matrix.map_or(0, |matrix| matrix.think_ms).into());
+    let settings = ClosedLoop { targets, connections: users, length, think };
+    let all = all_requests(ground, cell);
+    let make = |user: u64| {
+        let mut stream = all.worker(stream + STREAMS + user);
+        move || stream.next_request()
+    };
+    closed_loop(settings, make).await.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runs_own_command_line_selects_it_and_nothing_else() {
+        let scenario = Scenario::strategies(true);
+        let all = cells(&scenario, &Selection::default());
+        assert_eq!(all.len(), scenario.strategies.len());
+        let wanted = &all[2];
+        let selection = Selection {
+            only: Some(wanted.contender.name()),
+            processes: Some(wanted.replicas),
+            at: Some(wanted.level.label()),
+            workload: Some(wanted.workload_number),
+            ..Selection::default()
+        };
+        let selected = cells(&scenario, &selection);
+        assert_eq!(selected.len(), 1);
+        assert_eq!(selected[0].contender, wanted.contender);
+        let command = wanted.command("quick.toml", 2);
+        let shown = "larder-bench run quick.toml --only read-through/l1+l2 --processes 2 \
+                     --workload 1 --at '500/s' --repeat 2";
+        assert_eq!(command, shown);
+    }
+}

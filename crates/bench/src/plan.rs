@@ -1,0 +1,119 @@
+//! What a command is to do, with all its input read.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use larder_bench::commands::{Predict, Replay, Retail, Selection, Stock};
+use larder_bench::scenario::{Contender, DataSet, Scenario};
+use larder_bench::trace::{Format, Trace};
+
+use crate::cli::{Command, StrategyArgs};
+
+/// What a command needs, read before any server is started.
+pub(crate) enum Plan {
+    Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
+    Replay(Replay, Trace, DataSet),
+    Retail(Retail),
+    Stock(Stock),
+    Predict(Predict, Trace),
+}
+
+/// Reads what `command` needs.
+pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
+    let absolute =
+        |path: &Path| std::fs::canonicalize(path).with_context(|| path.display().to_string());
+    Ok(match command {
+        Command::All { quick, data } => everything(quick, &data)?,
+        Command::Run { scenario: file, selection, compare_loops: loops, .. } => {
+            let scenario = Box::new(Scenario::read(&file)?);
+            vec![Plan::Compare { scenario, file: file.display().to_string(), selection, loops }]
+        }
+        Command::Replay { trace, format, strategy, connections, limit, products, reviews } => {
+            let replay = Replay {
+                trace: absolute(&trace)?,
+                format,
+                limit,
+                connections: connections.into(),
+                contender: strategy.contender(),
+            };
+            // Read now: what is wrong with it is said before any server starts.
+            let trace = replay.read()?;
+            vec![Plan::Replay(replay, trace, DataSet { products, reviews })]
+        }
+        Command::OnlineRetail { folder, strategy, looks, limit } => {
+            let contenders = vec![strategy.contender()];
+            let folder = absolute(&folder)?;
+            vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
+        }
+        Command::Stock { folder, strategies, in_flight, limit } => {
+            let of = |strategy| StrategyArgs { strategy, tiers: None, ttl_ms: 0 }.contender();
+            let contenders = strategies.into_iter().map(of).collect();
+            let folder = absolute(&folder)?;
+            vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
+        }
+        Command::Predict { trace, format, sizes, eviction, limit } => {
+            let trace = absolute(&trace)?;
+            let predict = Predict { trace, sizes, evictions: eviction };
+            let trace = Trace::read(&predict.trace, format)?.limited(limit);
+            vec![Plan::Predict(predict, trace)]
+        }
+        Command::Report { .. }
+        | Command::Verify(_)
+        | Command::Chaos(_)
+        | Command::Advise(_)
+        | Command::Compare { .. } => {
+            bail!("this needs no plan")
+        }
+    })
+}
+
+fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
+    let built_in = |scenario: Scenario, name: &str, loops: bool| {
+        let file = format!("crates/bench/scenarios/{name}");
+        let scenario = Box::new(scenario);
+        Plan::Compare { scenario, file, selection: Selection::default(), loops }
+    };
+    let strategies = Scenario::strategies(quick);
+    let page = Scenario::product_page();
+    let data_set = page.data;
+    let page = if quick { page.quick() } else { page };
+    let mut plans = vec![
+        built_in(strategies, if quick { "quick.toml" } else { "full.toml" }, false),
+        built_in(page, "product-page.toml", true),
+    ];
+    let trace = data.join("traces/web07.trace.xz");
+    if trace.exists() {
+        // One at a time is exact; many at a time is how it would be; without a cache is what
+        // there is to save.
+        let ways = [
+            (Contender::cache_aside(), 1),
+            (Contender::cache_aside(), 32),
+            (Contender::none(), 32),
+        ];
+        for (contender, connections) in ways {
+            let limit = if quick && contender.tiers == "none" { 10_000 } else { 0 };
+            let (trace, format) = (std::fs::canonicalize(&trace)?, Format::Cache2k);
+            let replay = Replay { trace, format, limit, connections, contender };
+            let trace = replay.read()?;
+            plans.push(Plan::Replay(replay, trace, data_set));
+        }
+    } else {
+        eprintln!("Left out: {} is not there (--data DIR)", trace.display());
+    }
+    let folder = data.join("online-retail");
+    if folder.exists() {
+        for looks in [1, 10] {
+            let limit = match (quick, looks) {
+                (true, _) => 1_000,
+                (false, 1) => 20_000,
+                (false, _) => 10_000,
+            };
+            let contenders = vec![Contender::none(), Contender::cache_aside()];
+            let folder = std::fs::canonicalize(&folder)?;
+            plans.push(Plan::Retail(Retail { folder, limit, looks, contenders }));
+        }
+    } else {
+        eprintln!("Left out: {} is not there (--data DIR)", folder.display());
+    }
+    Ok(plans)
+}

@@ -1,0 +1,188 @@
+//! What is written down: the names in these types are those in `results.json`.
+
+mod csv;
+mod run;
+mod summary;
+mod verdict;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+pub use run::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run, TierLookups};
+pub use summary::{
+    Better, Cell, Figure, METRICS, Metric, REPEATS_FOR_A_CLAIM, Summary, repeats, summaries,
+};
+pub use verdict::{Verdict, verdicts};
+
+use crate::measure::{Cpu, Interval};
+
+/// Everything about one call of the benchmark.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// The command that made it.
+    pub command: String,
+    /// When it began.
+    pub started_at: jiff::Timestamp,
+    /// What it ran on.
+    pub machine: Machine,
+    /// What was asked for.
+    pub data_set: String,
+    /// The statement behind a product page.
+    pub statement: String,
+    /// What that statement costs uncached: mean of Postgres's own times, in milliseconds.
+    pub statement_mean_ms: Option<f64>,
+    /// Whether this is a quick look: too short for a claim, whatever the intervals say.
+    #[serde(default)]
+    pub quick: bool,
+    /// Each run.
+    pub runs: Vec<Run>,
+    /// The repeats of each cell together.
+    #[serde(default)]
+    pub summaries: Vec<Summary>,
+    /// Each cell against the first strategy.
+    #[serde(default)]
+    pub verdicts: Vec<Verdict>,
+    /// What a restart or a lost server cost.
+    #[serde(default)]
+    pub events: Vec<Event>,
+    /// What an open and a closed loop saw of the same stall.
+    #[serde(default)]
+    pub loops: Option<LoopFigures>,
+    /// Ratios within this call, of paired rounds.
+    pub ratios: Vec<Ratio>,
+    /// What must hold.
+    pub checks: Vec<Check>,
+}
+
+/// The machine and its software.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's name.
+    pub cpu: String,
+    /// Its cores.
+    pub cores: usize,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// Its kernel.
+    pub kernel: String,
+    /// Postgres's version.
+    pub postgres: String,
+    /// Redis's or Valkey's.
+    pub redis: String,
+    /// This program's.
+    pub larder: String,
+}
+
+/// A ratio of throughputs, measured in paired rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ratio {
+    /// What is compared.
+    pub name: String,
+    /// The ratio.
+    pub ratio: Interval,
+    /// Throughput above the line, of each round.
+    pub numerator_rps: Vec<f64>,
+    /// Throughput below the line, of each round.
+    pub denominator_rps: Vec<f64>,
+    /// Processor microseconds per request above the line (API, Postgres, Redis, generator).
+    pub numerator_cpu_us: Cpu,
+    /// The same below the line.
+    pub denominator_cpu_us: Cpu,
+    /// What the ratio must reach, where it must.
+    pub bar: Option<f64>,
+}
+
+/// What an open and a closed loop saw of the same stall.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct LoopFigures {
+    /// How long the service stood still.
+    pub stall_ms: f64,
+    /// Timed from when requests were due.
+    pub open: LatencyMs,
+    /// Timed from when they were sent.
+    pub closed: LatencyMs,
+}
+
+/// What happened to a running service, and what it cost: the same schedule was sent twice, once
+/// undisturbed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// `rolling-restart` or `redis-node-loss`.
+    pub name: String,
+    /// To what.
+    pub cell: Cell,
+    /// Which repeat this is.
+    pub repeat: u32,
+    /// Seconds of each of the two loads.
+    pub seconds: f64,
+    /// Statements while nothing happened …
+    pub steady_queries: u64,
+    /// … and with the event.
+    pub queries: u64,
+    /// What the event cost in statements.
+    pub cost_queries: i64,
+    /// Statements of unknown outcome.
+    pub unknown: u64,
+    /// Requests answered with the event.
+    pub requests: u64,
+    /// Of those, errors.
+    pub errors: u64,
+    /// 99th percentile of the latency while nothing happened …
+    pub steady_p99_ms: f64,
+    /// … and with the event.
+    pub p99_ms: f64,
+    /// The longest latency with the event.
+    pub max_ms: f64,
+}
+
+/// Something that must hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// What was found.
+    pub found: String,
+    /// Whether it holds.
+    pub holds: bool,
+}
+
+impl Results {
+    /// Writes `results.json` and `results.csv` into `folder`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let json = folder.join("results.json");
+        std::fs::write(&json, serde_json::to_vec_pretty(self)?)
+            .with_context(|| json.display().to_string())?;
+        csv::write(&self.runs, folder)
+    }
+
+    /// Reads `results.json`: `path` is the file or its folder.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or not ours.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = if path.is_dir() { path.join("results.json") } else { path.to_owned() };
+        let text = std::fs::read(&file).with_context(|| {
+            format!("{}: a folder with results.json is needed, or that file", file.display())
+        })?;
+        serde_json::from_slice(&text).map_err(|error| {
+            let (line, file) = (error.line(), file.display());
+            anyhow::anyhow!(
+                "{file}:{line}: not results of this larder-bench: {error}; run it again"
+            )
+        })
+    }
+
+    /// The folder of results at `path`, as [`read`](Self::read) takes it.
+    #[must_use]
+    pub fn folder(path: &Path) -> &Path {
+        if path.is_dir() { path } else { path.parent().unwrap_or(path) }
+    }
+}

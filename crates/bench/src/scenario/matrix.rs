@@ -1,0 +1,146 @@
+//! Strategies × processes × workloads × load, each cell measured several times.
+
+use serde::{Deserialize, Serialize};
+
+use super::faults::Fault;
+use crate::load::Spread;
+
+/// The most users of a closed loop: each is a connection, and ports are 16 bits.
+const MOST_USERS: u32 = 20_000;
+
+/// What is measured for every strategy.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    /// Numbers of API processes.
+    #[serde(default = "one")]
+    pub replicas: Vec<u32>,
+    /// How requests are spread over them.
+    #[serde(default)]
+    pub spread: Spread,
+    /// How often each cell is measured, in turn with all others.
+    pub repeats: u32,
+    /// Whether every product that is asked for is asked for once before.
+    #[serde(default)]
+    pub fill: bool,
+    /// Seconds before anything is measured, under the same load.
+    #[serde(default)]
+    pub warm_up_seconds: f64,
+    /// Seconds of each measurement.
+    pub seconds: f64,
+    /// Rates of open loops, in requests a second.
+    #[serde(default)]
+    pub rates: Vec<f64>,
+    /// Concurrent users of closed loops.
+    #[serde(default)]
+    pub users: Vec<u32>,
+    /// How long each user waits after an answer, in milliseconds.
+    #[serde(default)]
+    pub think_ms: u32,
+    /// The part of the cache's answers whose age is found out.
+    #[serde(default)]
+    pub sample: f64,
+    /// What happens to the service, after each measurement in an open loop.
+    #[serde(default)]
+    pub events: Vec<EventKind>,
+    /// Seconds of the load around an event.
+    #[serde(default = "event_seconds")]
+    pub event_seconds: f64,
+}
+
+/// What happens to a running service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventKind {
+    /// Every process is replaced by a new one, one after the other.
+    RollingRestart,
+    /// A primary of the Redis Cluster dies; its replica takes over.
+    RedisNodeLoss,
+}
+
+/// How a load is offered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Level {
+    /// An open loop of so many requests a second.
+    Rate(f64),
+    /// A closed loop of so many users.
+    Users(u32),
+}
+
+fn one() -> Vec<u32> {
+    vec![1]
+}
+
+const fn event_seconds() -> f64 {
+    20.0
+}
+
+impl EventKind {
+    /// Its name in scenarios and results.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RollingRestart => "rolling-restart",
+            Self::RedisNodeLoss => "redis-node-loss",
+        }
+    }
+}
+
+impl Level {
+    /// For people.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Rate(rate) => format!("{rate:.0}/s"),
+            Self::Users(1) => "1 user".to_owned(),
+            Self::Users(users) => format!("{users} users"),
+        }
+    }
+}
+
+impl Matrix {
+    /// All loads.
+    #[must_use]
+    pub fn levels(&self) -> Vec<Level> {
+        let rates = self.rates.iter().map(|rate| Level::Rate(*rate));
+        rates.chain(self.users.iter().map(|users| Level::Users(*users))).collect()
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Fault> {
+        let fault = |key: &str, must: &str| {
+            Err(Fault { place: format!("matrix.{key}"), must: must.to_owned() })
+        };
+        let span = |seconds: f64, least: f64| (least..=3_600.0).contains(&seconds);
+        if self.replicas.is_empty() || !self.replicas.iter().all(|count| (1..=4).contains(count)) {
+            return fault("replicas", "must be a list of numbers from 1 to 4");
+        }
+        if !(1..=100).contains(&self.repeats) {
+            return fault("repeats", "must be from 1 to 100 (5 or more for a claim)");
+        }
+        if !span(self.warm_up_seconds, 0.0) {
+            return fault("warm_up_seconds", "must be from 0 to 3600");
+        }
+        if !span(self.seconds, 0.1) {
+            return fault("seconds", "must be from 0.1 to 3600");
+        }
+        if self.rates.is_empty() && self.users.is_empty() {
+            return fault("rates", "or matrix.users must name at least one load");
+        }
+        if !self.rates.iter().all(|rate| (1.0..=1e6).contains(rate)) {
+            return fault("rates", "must each be from 1 to 1000000 requests a second");
+        }
+        if !self.users.iter().all(|users| (1..=MOST_USERS).contains(users)) {
+            return fault("users", "must each be from 1 to 20000");
+        }
+        if !(0.0..=1.0).contains(&self.sample) {
+            return fault("sample", "must be from 0 to 1");
+        }
+        if !self.events.is_empty() && self.rates.is_empty() {
+            return fault("events", "need an open loop: set matrix.rates");
+        }
+        if !span(self.event_seconds, 1.0) {
+            return fault("event_seconds", "must be from 1 to 3600");
+        }
+        Ok(())
+    }
+}

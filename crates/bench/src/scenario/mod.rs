@@ -1,0 +1,259 @@
+//! What is compared, under which load: a TOML file.
+
+mod contender;
+mod faults;
+mod matrix;
+mod workload;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+pub use contender::Contender;
+pub use faults::ScenarioError;
+pub use matrix::{EventKind, Level, Matrix};
+pub use workload::{Products, Stream, Workload};
+
+use self::faults::Fault;
+
+/// What `larder-bench all` runs for the product page.
+const PRODUCT_PAGE: &str = include_str!("../../scenarios/product-page.toml");
+/// The comparisons of `make bench` and `make bench-full`.
+const QUICK: &str = include_str!("../../scenarios/quick.toml");
+const FULL: &str = include_str!("../../scenarios/full.toml");
+
+/// A comparison of strategies. Each of `curve`, `ratios` and `matrix` that is there is run.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What is read.
+    pub view: ReadView,
+    /// Whether it is a quick look: too short for a claim.
+    #[serde(default)]
+    pub quick: bool,
+    /// The catalogue.
+    pub data: DataSet,
+    /// The requests.
+    pub load: LoadShape,
+    /// What is asked for; curve and ratios use the first one's law.
+    pub workloads: Vec<Workload>,
+    /// Response time against throughput.
+    pub curve: Option<Curve>,
+    /// Ratios of throughputs.
+    pub ratios: Option<Rounds>,
+    /// Every strategy under every load.
+    pub matrix: Option<Matrix>,
+    /// What must hold in each run of the matrix.
+    #[serde(default)]
+    pub must: Must,
+    /// What is compared; the first is the one to beat.
+    pub strategies: Vec<Contender>,
+}
+
+/// What is read.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Deserialize,
+    Serialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadView {
+    /// The full page: joins and aggregates.
+    ProductPage,
+    /// The cheap read by primary key.
+    ProductSummary,
+}
+
+/// The catalogue, if the database is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSet {
+    /// Products.
+    pub products: u32,
+    /// Reviews, spread by a Zipf law.
+    pub reviews: u32,
+}
+
+/// The requests.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadShape {
+    /// Where the generator starts.
+    pub seed: u64,
+    /// Connections of the generator, where users do not say how many.
+    pub connections: usize,
+}
+
+/// Response time against throughput.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Seconds before anything is measured.
+    pub warm_up_seconds: f64,
+    /// Seconds of the closed loop that finds the most a strategy can carry.
+    pub saturation_seconds: f64,
+    /// Seconds of each open loop.
+    pub seconds: f64,
+    /// Rates of the open loops, as parts of the most.
+    pub fractions: Vec<f64>,
+}
+
+/// Paired rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rounds {
+    /// How many.
+    pub rounds: u32,
+    /// Seconds of each measurement in a round.
+    pub seconds: f64,
+    /// Requests drawn beforehand.
+    pub draws: usize,
+}
+
+/// What must hold in each run of a matrix, beside the counts of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Must {
+    /// No request fails.
+    #[serde(default)]
+    pub no_errors: bool,
+    /// The processes hold no more connections to Postgres than their pools may.
+    #[serde(default)]
+    pub within_pool: bool,
+}
+
+impl ReadView {
+    /// The path of a product's view.
+    #[must_use]
+    pub fn path(self, id: u32) -> String {
+        match self {
+            Self::ProductPage => format!("/products/{id}"),
+            Self::ProductSummary => format!("/products/{id}/summary"),
+        }
+    }
+
+    /// The cache namespace.
+    #[must_use]
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::ProductPage => "product-page",
+            Self::ProductSummary => "product-summary",
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there, or a value cannot work; the message names file, line and what
+    /// would be right, and the error is a [`ScenarioError`].
+    pub fn read(file: &Path) -> Result<Self> {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).with_context(|| name.clone())?;
+        Ok(Self::parse(&name, &text)?)
+    }
+
+    /// The product page: response time against throughput, and ratios.
+    ///
+    /// # Panics
+    ///
+    /// Never: the text is part of the program, and tested.
+    #[must_use]
+    pub fn product_page() -> Self {
+        Self::parse("product-page.toml", PRODUCT_PAGE).expect("the built-in scenario is valid")
+    }
+
+    /// Every strategy: a quick look, or enough for claims.
+    ///
+    /// # Panics
+    ///
+    /// Never: the text is part of the program, and tested.
+    #[must_use]
+    pub fn strategies(quick: bool) -> Self {
+        let (name, text) = if quick { ("quick.toml", QUICK) } else { ("full.toml", FULL) };
+        Self::parse(name, text).expect("the built-in scenario is valid")
+    }
+
+    /// The same comparison in a fraction of the time: shorter, and so with wider intervals.
+    #[must_use]
+    pub fn quick(mut self) -> Self {
+        self.quick = true;
+        if let Some(curve) = &mut self.curve {
+            curve.warm_up_seconds = 5.0;
+            curve.saturation_seconds = 2.0;
+            curve.seconds = 2.0;
+            curve.fractions = vec![0.5, 0.9];
+        }
+        if let Some(ratios) = &mut self.ratios {
+            *ratios = Rounds { rounds: 7, seconds: 1.0, draws: 10_000 };
+        }
+        self
+    }
+
+    fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self =
+            toml::from_str(text).map_err(|error| ScenarioError::syntax(file, text, &error))?;
+        scenario.validate().map_err(|fault| ScenarioError::value(file, text, &fault))?;
+        Ok(scenario)
+    }
+
+    fn validate(&self) -> Result<(), Fault> {
+        let need = |holds: bool, place: &str, must: &str| {
+            if holds {
+                return Ok(());
+            }
+            Err(Fault { place: place.to_owned(), must: must.to_owned() })
+        };
+        let span = |place: &str, seconds: f64, least: f64| {
+            let must = format!("must be from {least} to 3600");
+            need((least..=3_600.0).contains(&seconds), place, &must)
+        };
+        need(self.data.products > 0, "data.products", "must be at least 1")?;
+        let connections = self.load.connections;
+        need((1..=4_096).contains(&connections), "load.connections", "must be from 1 to 4096")?;
+        need(!self.workloads.is_empty(), "workloads", "must name at least one")?;
+        need(!self.strategies.is_empty(), "strategies", "must name at least one")?;
+        if let Some(curve) = &self.curve {
+            span("curve.warm_up_seconds", curve.warm_up_seconds, 0.0)?;
+            span("curve.saturation_seconds", curve.saturation_seconds, 0.1)?;
+            span("curve.seconds", curve.seconds, 0.1)?;
+            let valid = curve.fractions.iter().all(|part| (0.01..=3.0).contains(part));
+            need(valid, "curve.fractions", "must each be from 0.01 to 3")?;
+        }
+        if let Some(ratios) = &self.ratios {
+            need(ratios.rounds > 0, "ratios.rounds", "must be at least 1")?;
+            need(ratios.draws > 0, "ratios.draws", "must be at least 1")?;
+            span("ratios.seconds", ratios.seconds, 0.1)?;
+        }
+        if let Some(matrix) = &self.matrix {
+            matrix.validate()?;
+            let waits = self.strategies.iter().any(|one| one.strategy == "write-behind");
+            let must = "cannot be with write-behind, which still applies writes while it stops";
+            need(matrix.events.is_empty() || !waits, "matrix.events", must)?;
+        }
+        let parts = self.curve.is_some() || self.ratios.is_some() || self.matrix.is_some();
+        need(parts, "matrix", "must be there, or curve, or ratios: there is nothing to run")?;
+        self.workloads.iter().try_for_each(Workload::validate)?;
+        self.strategies.iter().try_for_each(Contender::validate)
+    }
+}
+
+/// `seconds` as a duration.
+pub(crate) fn span(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! What is asked for: a kind of workload, as requests to the catalogue's API.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anyhow::Result;
+use catalog_domain::{Cursor, MAX_LIMIT, ProductId};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::faults::Fault;
+use super::{ReadView, Scenario};
+use crate::load::Request;
+use crate::workload::{self, Operation, Spec};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Which products, and what is done with them.
+    pub requests: Spec,
+    /// Only the so many most popular products; none: all.
+    #[serde(default)]
+    pub products: Option<u32>,
+    /// The query efficiency that cached strategies must reach, if there is one.
+    #[serde(default)]
+    pub least_efficiency: Option<f64>,
+}
+
+/// What requests are made from.
+#[derive(Clone, Debug)]
+pub struct Products {
+    /// All ids, the most popular first.
+    pub by_rank: Arc<[u32]>,
+    /// A category that holds many of them, by its slug: new products go there, and it is listed.
+    pub category: Arc<str>,
+}
+
+/// A stream of requests: the same for the same seed and number.
+#[derive(Debug)]
+pub struct Stream {
+    operations: workload::Workload,
+    products: Products,
+    view: ReadView,
+    /// Distinguishes the names of what two streams create.
+    number: u64,
+    written: u32,
+    /// Products with a larger id may not be there yet.
+    last_id: u32,
+    /// An operation can be several requests.
+    waiting: VecDeque<Request>,
+}
+
+impl Workload {
+    /// For people.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.products {
+            None => self.kind(),
+            Some(products) => format!("{} over {products} products", self.kind()),
+        }
+    }
+
+    fn kind(&self) -> String {
+        let with_updates = |kind: String, updates: f64| match updates {
+            0.0 => kind,
+            updates => format!("{kind}, {:.0} % writes", updates * 100.0),
+        };
+        match &self.requests {
+            Spec::Uniform { updates } => with_updates("uniform".to_owned(), *updates),
+            Spec::Zipf { exponent, updates } => with_updates(format!("Zipf {exponent}"), *updates),
+            Spec::HotKeyStorm { share, updates, .. } => {
+                let kind = format!("a hot key with {:.0} %", share * 100.0);
+                with_updates(kind, *updates)
+            }
+            Spec::Scan {} => "a crawler".to_owned(),
+            Spec::Ycsb { workload } => format!("YCSB {workload:?}"),
+            Spec::Twitter { cluster } => format!("as Twitter's {cluster}"),
+        }
+    }
+
+    /// The exponent of the law of popularity; 0: all alike.
+    #[must_use]
+    pub fn exponent(&self) -> f64 {
+        match &self.requests {
+            Spec::Zipf { exponent, .. } | Spec::HotKeyStorm { exponent, .. } => *exponent,
+            Spec::Uniform { .. } | Spec::Scan {} => 0.0,
+            Spec::Ycsb { .. } => workload::YCSB_EXPONENT,
+            Spec::Twitter { cluster } => {
+                let all = workload::presets();
+                all.iter()
+                    .find(|preset| preset.cluster == *cluster)
+                    .map_or(0.0, |p| p.zipf_exponent)
+            }
+        }
+    }
+
+    /// The scenario's requests for `products`; streams of them begin with
+    /// [`worker`](Stream::worker).
+    ///
+    /// # Errors
+    ///
+    /// When there are no products.
+    pub fn requests(&self, scenario: &Scenario, products: &Products) -> Result<Stream> {
+        let last_id = products.by_rank.iter().copied().max().unwrap_or(0);
+        let by_rank = self.asked_for(products).into();
+        Ok(Stream {
+            operations: workload::Workload::new(&self.requests, by_rank, scenario.load.seed)?,
+            products: products.clone(),
+            view: scenario.view,
+            number: 0,
+            written: 0,
+            last_id,
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// The products that are asked for, the most popular first.
+    #[must_use]
+    pub fn asked_for<'a>(&self, products: &'a Products) -> &'a [u32] {
+        let all = &products.by_rank;
+        let most = self.products.map_or(all.len(), |most| all.len().min(most as usize));
+        &all[..most]
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Fault> {
+        let fault =
+            |key: &str, must: String| Err(Fault { place: format!("workloads.{key}"), must });
+        // Any product shows whether the specification can work.
+        if let Err(error) = workload::Workload::new(&self.requests, [1].into(), 0) {
+            return fault("requests", format!("cannot be: {error:#}"));
+        }
+        if self.products == Some(0) {
+            return fault("products", "must be at least 1".to_owned());
+        }
+        if self.least_efficiency.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+            return fault("least_efficiency", "must be from 0 to 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Stream {
+    /// Stream `number` of the same requests.
+    #[must_use]
+    pub fn worker(&self, number: u64) -> Self {
+        Self {
+            operations: self.operations.worker(number),
+            products: self.products.clone(),
+            waiting: VecDeque::new(),
+            number,
+            ..*self
+        }
+    }
+
+    /// The next request.
+    ///
+    /// # Panics
+    ///
+    /// Never: a workload is endless.
+    pub fn next_request(&mut self) -> Request {
+        if let Some(request) = self.waiting.pop_front() {
+            return request;
+        }
+        match self.operations.next().expect("a workload is endless") {
+            Operation::Read(id) => self.read(id),
+            Operation::Update(id) => self.update(id),
+            Operation::Insert(_) => self.create(),
+            Operation::Scan { from, count } => self.list(from, count),
+            Operation::ReadModifyWrite(id) => {
+                let update = self.update(id);
+                self.waiting.push_back(update);
+                self.read(id)
+            }
+        }
+    }
+
+    /// The next `count` requests.
+    #[must_use]
+    pub fn take(&mut self, count: usize) -> Vec<Request> {
+        (0..count).map(|_| self.next_request()).collect()
+    }
+
+    fn read(&self, id: u32) -> Request {
+        let request = Request::get(self.view.path(id)).about(id);
+        // What another stream is just making has another id until it is there.
+        if id > self.last_id { request.perhaps_missing() } else { request }
+    }
+
+    fn update(&mut self, id: u32) -> Request {
+        self.written += 1;
+        // Another price each time: what is the same is no change.
+        let minor = 1_000 + (u64::from(self.written) * 7_919 + u64::from(id)) % 90_000;
+        let body = json!({ "price": { "minor": minor, "currency": "EUR" } }).to_string();
+        let request = Request::patch(format!("/products/{id}"), body).about(id);
+        if id > self.last_id { request.perhaps_missing() } else { request }
+    }
+
+    /// A new product. Its stock-keeping unit is another one in every run.
+    fn create(&self) -> Request {
+        let sku = format!("NEW-{:X}-{:016X}", self.number, rand::random::<u64>());
+        let body = json!({
+            "sku": sku,
+            "name": "A new product",
+            "description": "Made by a benchmark.",
+            "category": &*self.products.category,
+            "price": { "minor": 1_999, "currency": "EUR" },
+            "variants": [{ "sku": format!("{sku}-1"), "name": "one", "stock": 5 }],
+        });
+        Request::post("/products", body.to_string())
+    }
+
+    /// Products of a category from an id on.
+    fn list(&self, from: u32, count: u32) -> Request {
+        let limit = count.clamp(1, u32::from(MAX_LIMIT));
+        let mut path = format!("/categories/{}/products?limit={limit}", self.products.category);
+        if let Ok(before) = ProductId::try_from(i64::from(from) - 1) {
+            path += &format!("&cursor={}", Cursor::after(before).encode());
+        }
+        Request::get(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Ycsb;
+
+    fn stream(requests: Spec, number: u64) -> Stream {
+        let workload = Workload { requests, products: None, least_efficiency: None };
+        let products = Products { by_rank: (1..=1_000).collect(), category: "kitchen".into() };
+        let all = workload.requests(&Scenario::product_page(), &products).expect("it can work");
+        all.worker(number)
+    }
+
+    #[test]
+    fn a_stream_is_the_same_for_the_same_seed_and_has_its_part_of_writes() {
+        let shown = |number: u64| -> Vec<(String, bool, u32)> {
+            let spec = Spec::Zipf { exponent: 1.0, updates: 0.05 };
+            let requests = stream(spec, number).take(10_000);
+            requests.into_iter().map(|r| (r.path.clone(), r.writes(), r.key)).collect()
+        };
+        let requests = shown(3);
+        assert_eq!(requests, shown(3));
+        assert_ne!(requests, shown(4));
+        let writes = requests.iter().filter(|request| request.1).count();
+        // Standard deviation: 22.
+        assert!((410..590).contains(&writes), "{writes}");
+        assert!(requests.iter().all(|(path, _, key)| *path == format!("/products/{key}")));
+    }
+
+    #[test]
+    fn every_operation_of_ycsb_is_a_request() {
+        let ask = |workload: Ycsb| stream(Spec::Ycsb { workload }, 0).take(1_000);
+        let scans = ask(Ycsb::E);
+        let listed = scans.iter().filter(|request| request.path.contains("?limit=")).count();
+        let made = scans.iter().filter(|request| request.method == hyper::Method::POST).count();
+        assert!(listed > 900 && made > 20 && listed + made >= 999, "{listed} {made}");
+        // Who changes has read the same just before.
+        let changes = ask(Ycsb::F);
+        let pairs = changes.windows(2).filter(|pair| pair[1].writes());
+        assert!(pairs.clone().count() > 250);
+        assert!(pairs.into_iter().all(|pair| pair[0].key == pair[1].key && !pair[0].writes()));
+    }
+}

@@ -1,0 +1,95 @@
+//! What a scenario file says of a workload.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{Choice, Mix, Ycsb, presets};
+
+/// A workload; in TOML a table with `kind` and the fields of that kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Spec {
+    /// All products are equally popular.
+    Uniform {
+        /// The part of the operations that are updates.
+        #[serde(default)]
+        updates: f64,
+    },
+    /// Popularity falls with a power of the rank.
+    Zipf {
+        /// The power, from 0 (uniform) to 5.
+        exponent: f64,
+        /// The part of the operations that are updates.
+        #[serde(default)]
+        updates: f64,
+    },
+    /// One product that nobody had asked for is what many ask for, and later another.
+    HotKeyStorm {
+        /// The power of the law that all other operations follow.
+        exponent: f64,
+        /// The part of the operations that goes to the hot product.
+        share: f64,
+        /// Operations until another product is hot.
+        every: u64,
+        /// The part of the operations that are updates.
+        #[serde(default)]
+        updates: f64,
+    },
+    /// Every product is read, one after the other, and again: a crawler.
+    Scan {},
+    /// A core workload of YCSB.
+    Ycsb {
+        /// Which.
+        workload: Ycsb,
+    },
+    /// Operations as in a production cluster whose parameters are published: [`presets`].
+    Twitter {
+        /// Which, such as `cluster52`.
+        cluster: String,
+    },
+}
+
+impl Spec {
+    /// Exponent, choice and mix.
+    pub(super) fn plan(&self) -> Result<(f64, Choice, Mix)> {
+        Ok(match self {
+            Self::Uniform { updates } => (0.0, Choice::Popular, Mix::updating(*updates)?),
+            Self::Zipf { exponent, updates } => {
+                (power(*exponent)?, Choice::Popular, Mix::updating(*updates)?)
+            }
+            Self::HotKeyStorm { exponent, share, every, updates } => {
+                part("share", *share)?;
+                ensure!(*every > 0, "every must be at least 1");
+                let choice = Choice::Storm { share: *share, every: *every };
+                (power(*exponent)?, choice, Mix::updating(*updates)?)
+            }
+            Self::Scan {} => (0.0, Choice::InTurn(0), Mix::updating(0.0)?),
+            Self::Ycsb { workload } => workload.plan(),
+            Self::Twitter { cluster } => {
+                let all = presets();
+                let found = all.iter().find(|preset| preset.cluster == *cluster);
+                let names = || all.iter().map(|preset| preset.cluster.as_str()).collect::<Vec<_>>();
+                ensure!(found.is_some(), "cluster must be one of {}", names().join(", "));
+                let found = found.expect("it was just found");
+                (found.zipf_exponent, Choice::Popular, Mix::updating(found.updates)?)
+            }
+        })
+    }
+}
+
+impl Mix {
+    fn updating(updates: f64) -> Result<Self> {
+        part("updates", updates)?;
+        Ok(Self { update: updates, insert: 0.0, scan: 0.0, read_modify_write: 0.0 })
+    }
+}
+
+fn power(exponent: f64) -> Result<f64> {
+    ensure!((0.0..=5.0).contains(&exponent), "exponent must be from 0 to 5");
+    Ok(exponent)
+}
+
+fn part(name: &str, value: f64) -> Result<()> {
+    ensure!((0.0..=1.0).contains(&value), "{name} must be from 0 to 1");
+    Ok(())
+}

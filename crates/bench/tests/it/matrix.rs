@@ -1,0 +1,264 @@
+//! Strategies × processes × loads on real servers: counted twice, against the floor of what was sent.
+
+use larder_bench::commands::{self, Selection};
+use larder_bench::compare::{Comparison, Finding};
+use larder_bench::load::Spread;
+use larder_bench::report;
+use larder_bench::results::{Results, Run};
+use larder_bench::scenario::{Contender, DataSet, EventKind, Matrix, Must, Scenario, Workload};
+
+use larder_bench::workload::{Spec, Ycsb};
+
+use crate::measurements::fixture;
+
+fn matrix() -> Matrix {
+    Matrix {
+        replicas: vec![2],
+        spread: Spread::RoundRobin,
+        repeats: 2,
+        fill: false,
+        warm_up_seconds: 0.5,
+        seconds: 1.5,
+        rates: vec![150.0],
+        users: Vec::new(),
+        think_ms: 0,
+        sample: 0.5,
+        events: Vec::new(),
+        event_seconds: 4.0,
+    }
+}
+
+fn scenario(matrix: Matrix, updates: f64) -> Scenario {
+    let scenario = Scenario::product_page();
+    Scenario {
+        data: DataSet { products: 300, reviews: 3_000 },
+        workloads: vec![Workload {
+            requests: Spec::Zipf { exponent: 0.99, updates },
+            products: None,
+            least_efficiency: None,
+        }],
+        curve: None,
+        ratios: None,
+        matrix: Some(matrix),
+        must: Must { no_errors: true, within_pool: true },
+        strategies: vec![
+            Contender::none(),
+            Contender::cache_aside(),
+            Contender::new("read-through", "l1+l2"),
+        ],
+        ..scenario
+    }
+}
+
+async fn run(test: &str, scenario: &Scenario) -> Option<Results> {
+    let mut fixture = fixture(test).await?;
+    fixture.session.catalogue(scenario.data, 1).await.expect("fills");
+    let selection = Selection::default();
+    commands::matrix(&mut fixture.session, scenario, "test.toml", &selection)
+        .await
+        .expect("measures");
+    Some(fixture.end().await)
+}
+
+fn of<'a>(results: &'a Results, strategy: &str) -> Vec<&'a Run> {
+    results.runs.iter().filter(|run| run.strategy == strategy).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strategies_are_measured_in_turn_and_counted_twice() {
+    let test = "strategies_are_measured_in_turn_and_counted_twice";
+    let Some(results) = run(test, &scenario(matrix(), 0.1)).await else { return };
+    let order: Vec<(&str, u32)> =
+        results.runs.iter().map(|run| (run.strategy.as_str(), run.repeat)).collect();
+    let names = ["none", "cache-aside", "read-through"];
+    let turns: Vec<(&str, u32)> =
+        [1, 2].into_iter().flat_map(|repeat| names.map(|name| (name, repeat))).collect();
+    assert_eq!(order, turns);
+    for run in &results.runs {
+        let queries = &run.db_queries;
+        assert_eq!(queries.counted, queries.pg_stat_statements, "{run:?}");
+        assert_eq!((run.replicas, run.errors), (2, 0), "{run:?}");
+        assert!(queries.floor.is_some_and(|floor| floor <= queries.loads), "{run:?}");
+        assert!(run.db_rows > 0 && run.db_connections.peak > 0, "{run:?}");
+        assert!(run.memory.api_peak_bytes > 1_000_000, "{run:?}");
+        let named = |name: &str| run.processes.iter().any(|one| one.name.starts_with(name));
+        assert!(["api-0", "api-1", "postgres", "redis-", "generator"].into_iter().all(named));
+        assert!(run.cpu_seconds.api > 0.0 && run.cpu_seconds.postgres > 0.0, "{run:?}");
+        assert!(run.command.as_ref().is_some_and(|text| text.contains("--repeat")), "{run:?}");
+    }
+    for run in of(&results, "none") {
+        // Each write is a transaction of several statements, each read is a load.
+        assert!(run.db_queries.loads < run.requests && run.hit_ratio.l2.is_none(), "{run:?}");
+        assert_eq!((run.staleness_ms.max, run.stale_reads), (Some(0.0), Some(0)), "{run:?}");
+    }
+    for run in of(&results, "read-through") {
+        assert!(run.hit_ratio.l1.is_some_and(|ratio| ratio > 0.0), "{run:?}");
+        assert!(run.sampled_reads.is_some_and(|sampled| sampled > 10), "{run:?}");
+        assert!(run.redis_bytes > 1_000 && run.memory.l2_bytes.is_some(), "{run:?}");
+    }
+    // The same requests for everybody, others in the next repeat.
+    let requests = |repeat: u32| -> Vec<u64> {
+        results.runs.iter().filter(|run| run.repeat == repeat).map(|run| run.requests).collect()
+    };
+    assert_eq!(requests(1), vec![requests(1)[0]; 3]);
+    assert_ne!(requests(1), requests(2));
+
+    assert_eq!(results.verdicts.len(), 2);
+    for verdict in &results.verdicts {
+        assert!(verdict.queries_saved.median > 0.3, "{verdict:?}");
+        assert!(!verdict.claim, "two repeats are too few");
+    }
+    let compared = Comparison::of(&results, &results, 0.1).expect("the same cells");
+    assert_eq!((compared.cells.len(), compared.regressions()), (3, 0));
+    let figures = compared.cells.iter().flat_map(|cell| &cell.figures);
+    assert!(figures.into_iter().all(|figure| figure.finding == Finding::Same));
+    let folder = tempfile::tempdir().expect("a folder");
+    results.write(folder.path()).expect("writes");
+    report::write(&Results::read(folder.path()).expect("reads"), folder.path()).expect("writes");
+    compared_by_command(&results);
+    for (file, shown) in [
+        ("report.html", "database queries saved"),
+        ("report.md", "| read-through l1+l2, 2 processes |"),
+        ("results.csv", "read-through,l1+l2,\"Zipf 0.99, 10 % writes, 150/s\",2,"),
+    ] {
+        let text = std::fs::read_to_string(folder.path().join(file)).expect("a file");
+        assert!(text.contains(shown), "{file} has no {shown}");
+    }
+}
+
+/// `compare` ends with 0 or 1, `report` rebuilds the page: on these results, each run five times.
+fn compared_by_command(results: &Results) {
+    let ended = |arguments: [&std::path::Path; 3]| {
+        let program = std::process::Command::new(env!("CARGO_BIN_EXE_larder-bench"))
+            .args(arguments.into_iter().filter(|argument| !argument.as_os_str().is_empty()))
+            .output()
+            .expect("runs");
+        (program.status.code(), String::from_utf8_lossy(&program.stdout).into_owned())
+    };
+    let first = results.runs.iter().filter(|run| run.repeat == 1);
+    let five = first.flat_map(|run| (1..=5).map(|repeat| Run { repeat, ..run.clone() }));
+    let before = Results { runs: five.collect(), ..results.clone() };
+    let mut after = before.clone();
+    for run in &mut after.runs {
+        run.latency_ms.p99 *= 2.0;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    before.write(&old).expect("writes");
+    after.write(&new).expect("writes");
+    let (code, said) = ended(["compare".as_ref(), &old, &new]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("p99_ms") && said.contains("WORSE"), "{said}");
+    assert!(said.contains("3 figures are worse"), "{said}");
+    assert_eq!(ended(["compare".as_ref(), &new, &old]).0, Some(0));
+    assert_eq!(ended(["compare".as_ref(), &old, &old]).0, Some(0));
+    let (code, said) = ended(["report".as_ref(), &old, "".as_ref()]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(old.join("report.html").exists() && old.join("report.md").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_writes_each_key_is_loaded_once_by_all_processes_together() {
+    let test = "without_writes_each_key_is_loaded_once_by_all_processes_together";
+    let cold =
+        Matrix { replicas: vec![3], repeats: 1, warm_up_seconds: 0.0, sample: 0.0, ..matrix() };
+    let mut scenario = scenario(cold, 0.0);
+    scenario.strategies.remove(1);
+    scenario.workloads[0].least_efficiency = Some(0.99);
+    let Some(results) = run(test, &scenario).await else { return };
+    let [run] = of(&results, "read-through")[..] else { panic!("{:?}", results.runs) };
+    assert!(run.query_efficiency.is_some_and(|efficiency| efficiency >= 0.99), "{run:?}");
+    let checked = results.checks.iter().filter(|check| check.name.contains("query efficiency"));
+    assert_eq!(checked.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_ask_in_a_closed_loop_and_a_restart_costs_what_l1_held() {
+    let test = "users_ask_in_a_closed_loop_and_a_restart_costs_what_l1_held";
+    let events = vec![EventKind::RollingRestart];
+    let matrix = Matrix { repeats: 1, users: vec![20], sample: 0.0, events, ..matrix() };
+    let mut scenario = scenario(matrix, 0.0);
+    let tiers = |tiers: &str| Contender::new("read-through", tiers);
+    scenario.strategies = vec![tiers("l1"), tiers("l2")];
+    let Some(results) = run(test, &scenario).await else { return };
+    let users: Vec<Option<u32>> = results.runs.iter().map(|run| run.users).collect();
+    assert_eq!(users, [None, None, Some(20), Some(20)]);
+    assert!(results.runs.iter().all(|run| run.errors == 0), "{:?}", results.runs);
+    let [l1, l2] = &results.events[..] else { panic!("{:?}", results.events) };
+    assert_eq!((l1.errors, l2.errors), (0, 0), "{l1:?} {l2:?}");
+    // What one process held in memory is loaded again; what Redis holds is not.
+    assert!(l1.cost_queries > 20, "{l1:?}");
+    assert!(l2.cost_queries <= 2, "{l2:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_filled_is_not_loaded_again() {
+    let test = "what_was_filled_is_not_loaded_again";
+    let filled = Matrix {
+        replicas: vec![1],
+        repeats: 1,
+        fill: true,
+        warm_up_seconds: 0.0,
+        rates: Vec::new(),
+        users: vec![100],
+        sample: 0.0,
+        ..matrix()
+    };
+    let mut scenario = scenario(filled, 0.0);
+    scenario.workloads[0].products = Some(100);
+    scenario.strategies = vec![Contender::new("read-through", "l1+l2")];
+    let Some(results) = run(test, &scenario).await else { return };
+    let [run] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    assert_eq!(
+        (run.db_queries.loads, run.db_queries.floor, run.errors),
+        (0, Some(0), 0),
+        "{run:?}"
+    );
+    assert!(run.requests > 500 && run.hit_ratio.l1 == Some(1.0), "{run:?}");
+    // The service counted every request that the load generator did.
+    assert_eq!(run.lookups.l1, run.requests, "{run:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kinds_of_workloads_are_answered_and_counted() {
+    let test = "kinds_of_workloads_are_answered_and_counted";
+    let short = Matrix { repeats: 1, replicas: vec![1], seconds: 1.0, sample: 0.0, ..matrix() };
+    let mut scenario = scenario(short, 0.0);
+    scenario.strategies = vec![Contender::new("read-through", "l1+l2")];
+    let kinds = [
+        Spec::Ycsb { workload: Ycsb::D },
+        Spec::Ycsb { workload: Ycsb::E },
+        Spec::Ycsb { workload: Ycsb::F },
+        Spec::HotKeyStorm { exponent: 1.0, share: 0.5, every: 100, updates: 0.1 },
+        Spec::Scan {},
+        Spec::Twitter { cluster: "cluster52".into() },
+    ];
+    let workload = |requests| Workload { requests, products: None, least_efficiency: None };
+    scenario.workloads = kinds.map(workload).into();
+    let Some(results) = run(test, &scenario).await else { return };
+    assert_eq!(results.runs.len(), 6);
+    for run in &results.runs {
+        assert!(run.errors == 0 && run.requests > 100, "{run:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_far_away_is_slow_and_every_result_says_so() {
+    let test = "a_database_that_is_far_away_is_slow_and_every_result_says_so";
+    let Some(mut fixture) = fixture(test).await else { return };
+    let latency = std::time::Duration::from_millis(20);
+    fixture.session.bed.delay_database(latency).await.expect("a proxy");
+    let near = Matrix { repeats: 1, replicas: vec![1], rates: vec![40.0], ..matrix() };
+    let mut scenario = scenario(near, 0.0);
+    scenario.strategies.truncate(1);
+    fixture.session.catalogue(scenario.data, 1).await.expect("fills");
+    let selection = Selection::default();
+    commands::matrix(&mut fixture.session, &scenario, "test.toml", &selection)
+        .await
+        .expect("measures");
+    let results = fixture.end().await;
+    let [run] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    assert_eq!(run.db_latency_ms, Some(20.0));
+    assert!(run.latency_ms.p50 >= 20.0, "{run:?}");
+    assert!(results.summaries[0].cell.label().contains("database 20 ms away"));
+}
