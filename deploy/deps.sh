@@ -23,20 +23,7 @@ from_apt() {
     have_postgres || missing+=(postgresql)
     have_redis || missing+=(redis-server)
     echo "Installing ${missing[*]} with apt-get …"
-    # The stack runs servers of its own: the packages' services are not even started.
-    local policy=/usr/sbin/policy-rc.d
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' > $policy
-        chmod +x $policy
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-    fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    if command -v systemctl >/dev/null; then
-        for package in "${missing[@]}"; do
-            systemctl disable --quiet "$package" 2>/dev/null || true
-        done
-    fi
+    install_packages "${missing[@]}"
 }
 
 from_brew() {

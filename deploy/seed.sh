@@ -2,11 +2,16 @@
 # make seed: fills the catalogue of the running stack; ARGS go to `catalog-api seed`.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
+source deploy/compose.sh
 
-if [ ! -f "$STACK_DIR/env" ]; then
-    echo "No stack is running: make up" >&2
-    exit 69
+require_running
+if [ "$KIND" = docker ]; then
+    load_defaults
+    load_secrets
+    # shellcheck disable=SC2086 # ARGS is a list of words
+    compose run --rm seed seed ${ARGS:---if-empty}
+else
+    load_env
+    # shellcheck disable=SC2086 # ARGS is a list of words
+    "$RELEASE/catalog-api" seed ${ARGS:---if-empty}
 fi
-load_env
-# shellcheck disable=SC2086 # ARGS is a list of words
-exec "$RELEASE/catalog-api" seed ${ARGS:---if-empty}

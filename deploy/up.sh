@@ -3,12 +3,19 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
+choose_stack
+if [ "$KIND" = docker ]; then
+    source deploy/compose.sh
+    compose_up
+    exit 0
+fi
+deploy/deps.sh
+
 API_PORT=${API_PORT:-8080}
 API_URL=http://127.0.0.1:$API_PORT
 API_URLS=$API_URL
 REGIONS=${LARDER_STACK_REGIONS:-1}
 
-choose_stack
 echo "Building (the first time takes some minutes) …"
 cargo build --release --quiet -p larder-stack -p catalog-api
 
@@ -35,6 +42,7 @@ if [ "$REGIONS" -gt 1 ]; then
         "$RELEASE/larder-stack" service start api-2 --ready "$SECOND_URL/readyz" -- "$RELEASE/catalog-api" serve
 fi
 "$RELEASE/larder-stack" env set API_URL "$API_URLS"
+"$RELEASE/larder-stack" env set STACK native
 "$RELEASE/larder-stack" env set ADMIN_KEY "$ADMIN_KEY"
 
 cat <<END

@@ -326,6 +326,17 @@ impl Metrics {
             |counters| counters.usage().1,
         );
         self.register_staleness(meter);
+        let breakers = Arc::downgrade(l2);
+        meter
+            .u64_observable_gauge("larder.redis.breakers_open")
+            .with_unit("{shard}")
+            .with_description("Shards that are not asked, because nothing gets through to them.")
+            .with_callback(move |observer| {
+                if let Some(l2) = breakers.upgrade() {
+                    observer.observe(l2.breakers_open() as u64, &[]);
+                }
+            })
+            .build();
         let l2 = Arc::downgrade(l2);
         meter
             .u64_observable_counter("larder.redis.round_trips")

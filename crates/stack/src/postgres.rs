@@ -26,22 +26,13 @@ pub(crate) const FEED_GROUP: &str = "larder_relay";
 /// How long a start may take, crash recovery included.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const SETTINGS: &str = "
+/// What the promises rest on, in containers too …
+const SETTINGS: &str = include_str!("../../../deploy/postgres/postgresql.conf");
+
+/// … and what a Postgres on this machine adds.
+const LOCAL: &str = "
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
-max_connections = 200
-shared_buffers = '256MB'
-shared_preload_libraries = 'pg_stat_statements'
-compute_query_id = on
-pg_stat_statements.track = top
-pg_stat_statements.track_utility = off
-pg_stat_statements.max = 10000
-pg_stat_statements.save = off
-track_commit_timestamp = on
-max_wal_size = '2GB'
-deadlock_timeout = '100ms'
-timezone = 'UTC'
-log_timezone = 'UTC'
 ";
 
 /// Where a Postgres lives and listens.
@@ -276,7 +267,7 @@ fn initialise(
         let reason = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(StackError::Run { program: "initdb".to_owned(), reason });
     }
-    let mut settings = SETTINGS.to_owned();
+    let mut settings = [SETTINGS, LOCAL].concat();
     if options.throw_away {
         // Tests read back what they commit, but nothing survives the machine.
         writeln!(settings, "fsync = off\nfull_page_writes = off").expect("writes to a String");

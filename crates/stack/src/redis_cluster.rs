@@ -24,6 +24,9 @@ pub(crate) const PORT_VARIABLE: &str = "LARDER_STACK_REDIS_PORT";
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// What the promises rest on, in containers too.
+const SETTINGS: &str = include_str!("../../../deploy/redis/redis.conf");
+
 /// A Redis Cluster that this library started. Nodes are numbered from 0, primaries first.
 #[derive(Debug)]
 pub struct RedisCluster {
@@ -323,32 +326,16 @@ fn start_node(
     require_free(port + BUS_OFFSET, "Redis cluster bus", port_variable)?;
     let program = Binaries::find()?.redis;
     let mut command: Command = RunAs::Caller.command(&program, throw_away.then_some("KILL"));
-    command.arg("--port").arg(port.to_string()).arg("--dir").arg(&folder).args([
-        "--bind",
-        "127.0.0.1",
-        "--cluster-enabled",
-        "yes",
-        "--cluster-config-file",
-        "nodes.conf",
-        // Short, so that a lost primary is replaced in seconds.
-        "--cluster-node-timeout",
-        "2000",
-        // Else one dead primary without a replica stops every shard.
-        "--cluster-require-full-coverage",
-        "no",
-        "--repl-diskless-sync-delay",
-        "0",
-        // A node that comes back must not bring old entries along.
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        // `noeviction` would refuse invalidations, `allkeys-*` could evict streams.
-        "--maxmemory",
-        "512mb",
-        "--maxmemory-policy",
-        "volatile-lru",
-    ]);
+    command
+        .arg("--port")
+        .arg(port.to_string())
+        .arg("--dir")
+        .arg(&folder)
+        .args(["--bind", "127.0.0.1"]);
+    for setting in SETTINGS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (name, value) = setting.split_once(' ').expect("every setting has a value");
+        command.arg(format!("--{name}")).arg(value.trim_matches('"'));
+    }
     let identity = spawn(command, &log_file(&folder))?;
     identity.save(&pid_file(&folder))?;
     Ok(Node { port, folder, identity })

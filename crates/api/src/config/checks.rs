@@ -16,6 +16,7 @@ impl Config {
     pub fn masked(&self) -> Self {
         let mut shown = self.clone();
         shown.database.url = mask(&self.database.url);
+        shown.database.feed_url = mask(&self.database.feed_url);
         shown.database.admin_url = mask(&self.database.admin_url);
         shown.redis.nodes = self.redis.nodes.iter().map(|node| mask(node)).collect();
         shown.telemetry.otlp_endpoint = mask(&self.telemetry.otlp_endpoint);

@@ -121,8 +121,12 @@ fn a_file_that_was_asked_for_must_be_there() {
 #[test]
 fn secrets_are_masked() {
     let variables = [
+        ("LARDER__SERVER__ADMIN_KEY", "secret-of-sixteen"),
         ("LARDER__DATABASE__URL", "postgres://app:secret@db/x"),
+        ("LARDER__DATABASE__FEED_URL", "postgres://feed:secret@db/x"),
+        ("LARDER__DATABASE__ADMIN_URL", "postgres://admin:secret@db/x"),
         ("LARDER__REDIS__NODES", "redis://:secret@one:1"),
+        ("LARDER__TELEMETRY__OTLP_ENDPOINT", "http://user:secret@one:1"),
     ];
     let config = load_text("", &variables).expect("is valid");
     let shown = toml::to_string(&config.masked()).expect("has a TOML form");

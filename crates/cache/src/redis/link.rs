@@ -129,6 +129,10 @@ impl Link {
         self.shared.shards.load().any_closed()
     }
 
+    pub(crate) fn breakers_open(&self) -> usize {
+        self.shared.shards.load().count_open()
+    }
+
     pub(crate) fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::Relaxed)
     }

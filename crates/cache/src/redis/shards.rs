@@ -130,6 +130,11 @@ impl Shards {
         self.shards.iter().any(|shard| shard.breaker.is_open())
     }
 
+    /// How many shards are not being asked.
+    pub(crate) fn count_open(&self) -> usize {
+        self.shards.iter().filter(|shard| shard.breaker.is_open()).count()
+    }
+
     /// Whether any shard is being asked.
     pub(crate) fn any_closed(&self) -> bool {
         self.shards.iter().any(|shard| !shard.breaker.is_open())
@@ -181,6 +186,7 @@ mod tests {
         let (high, low) = ("{a}", "{b}");
         while !shards.breaker(high).failed() {}
         assert!(shards.breaker(high).is_open() && !shards.breaker(low).is_open());
+        assert_eq!(shards.count_open(), 1);
         let open = shards.open();
         assert_eq!(open.len(), 1);
         assert!(slot(&open[0].0) >= 8_192);

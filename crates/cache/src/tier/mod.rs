@@ -273,6 +273,16 @@ impl L2 {
         }
     }
 
+    /// Shards that are not being asked at present (their breakers are open); before the cluster was
+    /// reached for the first time, 1.
+    #[must_use]
+    pub fn breakers_open(&self) -> usize {
+        match self {
+            Self::Redis(tier) => tier.breakers_open(),
+            Self::Memory(_) => 0,
+        }
+    }
+
     /// Commands sent to Redis so far, repeated ones included.
     #[must_use]
     pub fn round_trips(&self) -> u64 {

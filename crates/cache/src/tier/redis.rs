@@ -207,6 +207,10 @@ impl RedisTier {
         self.link.is_available()
     }
 
+    pub(super) fn breakers_open(&self) -> usize {
+        self.link.breakers_open()
+    }
+
     pub(super) fn round_trips(&self) -> u64 {
         self.link.round_trips()
     }

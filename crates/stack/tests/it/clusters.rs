@@ -20,6 +20,16 @@ async fn serves(topology: Topology) {
         let role: redis::Value =
             redis::cmd("ROLE").query_async(&mut connection).await.expect("answers");
         let role = format!("{role:?}");
+        let folder: Vec<String> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg("dir")
+            .query_async(&mut connection)
+            .await
+            .expect("answers");
+        let files = std::fs::read_dir(&folder[1]).expect("its folder");
+        let saved =
+            files.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "rdb"));
+        assert_eq!(saved.count(), 0, "{node} could bring old entries back from {}", folder[1]);
         // A replica that was acknowledged before its link was up would lose writes.
         assert!(role.contains("master") || role.contains("connected"), "{node}: {role}");
     }
