@@ -35,8 +35,8 @@ async fn a_flush_killed_between_taking_and_applying_leaves_everything_to_the_nex
     // Whoever else flushes passes by, and readers see what they saw.
     assert_eq!(journal.flush(&OPTIONS).await.expect("flushes").entries, 0);
     assert_eq!(see(&fixture.catalogue, 1).await, before);
-    let kill =
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flusher'";
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE application_name = 'flusher' AND datname = current_database()";
     fixture.database.execute(kill).await;
     flush.await.expect("no panic").expect_err("was killed");
     lock.commit().await;
