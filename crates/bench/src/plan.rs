@@ -9,6 +9,9 @@ use larder_bench::trace::{Format, Trace};
 
 use crate::cli::{Command, StrategyArgs};
 
+/// Life of an entry while stock is written, under strategies that need one to be set.
+const STOCK_TTL_MS: u64 = 60_000;
+
 /// What a command needs, read before any server is started.
 pub(crate) enum Plan {
     Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
@@ -46,7 +49,11 @@ pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
         Command::Stock { folder, strategies, in_flight, limit } => {
-            let of = |strategy| StrategyArgs { strategy, tiers: None, ttl_ms: 0 }.contender();
+            let of = |strategy: String| {
+                let needs_ttl = ["refresh-ahead", "ttl"].contains(&strategy.as_str());
+                let ttl_ms = if needs_ttl { STOCK_TTL_MS } else { 0 };
+                StrategyArgs { strategy, tiers: None, ttl_ms }.contender()
+            };
             let contenders = strategies.into_iter().map(of).collect();
             let folder = absolute(&folder)?;
             vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
