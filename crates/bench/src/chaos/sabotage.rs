@@ -7,9 +7,11 @@ use tokio::time::sleep;
 
 use super::fleet::Fleet;
 
-/// Deltas that wait in the journal.
-const WAITING: &str = "SELECT j.position FROM larder.journal j WHERE j.operation -> 'add' <> '{}'
-                       ORDER BY j.position DESC LIMIT 1";
+/// The last delta that waits in the journal and adds: what takes off would be refused a second time.
+const WAITING: &str = "
+    SELECT j.position FROM larder.journal j WHERE j.operation -> 'add' <> '{}'
+    AND NOT EXISTS (SELECT FROM jsonb_each_text(j.operation -> 'add') e WHERE e.value::bigint < 0)
+    ORDER BY j.position DESC LIMIT 1";
 /// How often a waiting delta is looked for.
 const TRIES: u32 = 1_000;
 
