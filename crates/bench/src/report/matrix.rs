@@ -69,21 +69,23 @@ fn pictures(cells: &[&Summary]) -> Markup {
         html! { @if !all.is_empty() { (bars(title, &all, shown)) } }
     };
     html! {
-        (picture("Database queries for 1,000 requests, writes included", "queries_per_1000_requests",
-                 false, |value| format!("{value:.1}")))
-        (picture("Loads; the mark is the floor, the fewest that any cache could have done", "loads",
-                 true, |value| format!("{value:.0}")))
-        (picture("Median response time (ms)", "p50_ms", false, |value| format!("{value:.2}")))
-        (picture("99th percentile (ms)", "p99_ms", false, |value| format!("{value:.2}")))
-        (picture("99.9th percentile (ms)", "p999_ms", false, |value| format!("{value:.2}")))
-        (picture("Hit ratio in the process (L1)", "hit_ratio_l1", false,
-                 |value| format!("{value:.3}")))
-        (picture("Hit ratio in Redis Cluster (L2)", "hit_ratio_l2", false,
-                 |value| format!("{value:.3}")))
-        (picture("Staleness of sampled answers, longest (ms)", "staleness_max_ms", false,
-                 |value| format!("{value:.1}")))
-        (picture("Memory of what is cached, all tiers (MiB)", "cache_bytes", false,
-                 |value| format!("{:.1}", value / f64::from(1 << 20))))
+        div.pictures {
+            (picture("Database queries for 1,000 requests, writes included", "queries_per_1000_requests",
+                     false, |value| format!("{value:.1}")))
+            (picture("Loads; the mark is the floor, the fewest that any cache could have done", "loads",
+                     true, |value| format!("{value:.0}")))
+            (picture("Median response time (ms)", "p50_ms", false, |value| format!("{value:.2}")))
+            (picture("99th percentile (ms)", "p99_ms", false, |value| format!("{value:.2}")))
+            (picture("99.9th percentile (ms)", "p999_ms", false, |value| format!("{value:.2}")))
+            (picture("Hit ratio in the process (L1)", "hit_ratio_l1", false,
+                     |value| format!("{value:.3}")))
+            (picture("Hit ratio in Redis Cluster (L2)", "hit_ratio_l2", false,
+                     |value| format!("{value:.3}")))
+            (picture("Staleness of sampled answers, longest (ms)", "staleness_max_ms", false,
+                     |value| format!("{value:.1}")))
+            (picture("Memory of what is cached, all tiers (MiB)", "cache_bytes", false,
+                     |value| format!("{:.1}", value / f64::from(1 << 20))))
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn ratios(results: &Results) -> Markup {
             p { "Medians of paired rounds with their 95 % bootstrap intervals; all sides ask for the "
                 "same products in the same order, in a closed loop, from a warm cache. Processor "
                 "microseconds are those of one request: API, Postgres, Redis, load generator." }
-            table {
+            div.wide { table {
                 thead { tr {
                     th { "what" } th { "ratio" } th { "interval" } th { "bar" } th { "rounds" }
                     th { "requests/s" } th { "CPU µs above (API, PG, Redis, load)" }
@@ -32,7 +32,7 @@ pub(super) fn ratios(results: &Results) -> Markup {
                         }
                     }
                 }
-            }
+            } }
         }
     }
 }
