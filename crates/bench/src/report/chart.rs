@@ -8,6 +8,11 @@ const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 48.0;
 const EDGE: f64 = 16.0;
+/// Height of a name.
+const NAME: f64 = 18.0;
+/// Names that have room among the curves; more of them are below. So many colours there are, too:
+/// curves beyond them are dashed.
+const NAMES_INSIDE: usize = 6;
 
 /// A logarithmic axis from `low` to `high`, drawn from `start` to `end`.
 struct Axis {
@@ -89,13 +94,20 @@ pub(crate) fn lines(series: &[Series], x_title: &str, y_title: &str, legend: Leg
     let points = || series.iter().flat_map(|series| &series.points);
     let x = Axis::over(points().map(|point| point.0), LEFT, WIDTH - EDGE);
     let y = Axis::over(points().map(|point| point.1), HEIGHT - BOTTOM, EDGE);
+    let is_below = series.len() > NAMES_INSIDE;
     let (legend, anchor) = match legend {
         Legend::Left => (LEFT + 12.0, "start"),
+        Legend::Right if is_below => (LEFT + 12.0, "start"),
         Legend::Right => (WIDTH - EDGE - 12.0, "end"),
+    };
+    let (first_name, height) = if is_below {
+        (HEIGHT + NAME, HEIGHT + NAME * (series.len() + 1) as f64)
+    } else {
+        (EDGE + 16.0, HEIGHT)
     };
     html! {
         figure {
-            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img"
+            svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img"
                 aria-label=(format!("{y_title} against {x_title}")) {
                 @for tick in x.ticks() {
                     line.grid x1=(x.place(tick)) x2=(x.place(tick)) y1=(EDGE) y2=(HEIGHT - BOTTOM) {}
@@ -109,12 +121,13 @@ pub(crate) fn lines(series: &[Series], x_title: &str, y_title: &str, legend: Leg
                 text.axis x="14" y=(HEIGHT / 2.0) text-anchor="middle"
                     transform=(format!("rotate(-90 14 {})", HEIGHT / 2.0)) { (y_title) }
                 @for (number, series) in series.iter().enumerate() {
-                    g class=(format!("series s{}", number % 6)) {
+                    @let dashed = if number < NAMES_INSIDE { "" } else { " dashed" };
+                    g class=(format!("series s{}{dashed}", number % NAMES_INSIDE)) {
                         polyline points=(path(series, &x, &y)) {}
                         @for (right, up, said) in &series.points {
                             circle cx=(x.place(*right)) cy=(y.place(*up)) r="4" { title { (said) } }
                         }
-                        text x=(legend) y=(EDGE + 16.0 + 18.0 * number as f64)
+                        text x=(legend) y=(first_name + NAME * number as f64)
                             text-anchor=(anchor) { "● " (series.name) }
                     }
                 }
