@@ -116,5 +116,14 @@ chaos: deps ## What write-behind loses when processes and servers are killed: no
 	$(TARGET_DIR)/release/larder-bench chaos $(ARGS)
 
 .PHONY: bench-micro
-bench-micro: ## Criterion micro-benchmarks
-	cargo bench -p larder-benches
+bench-micro: deps ## Criterion micro-benchmarks; writes docs/benchmarks.md (ARGS=filter: prints those alone)
+	cargo build --quiet -p larder-stack
+	cargo bench --quiet -p larder-benches --no-run
+	began=$$(date +%s); \
+	$(TARGET_DIR)/debug/larder-stack exec --topology 3x1 -- cargo bench --quiet -p larder-benches \
+		$(addprefix --bench ,$(MICRO)) -- --noplot $(ARGS); \
+	$(TARGET_DIR)/release/micro-report --criterion $(TARGET_DIR)/criterion --since $$began \
+		$(if $(ARGS),,--out docs/benchmarks.md)
+
+# What Criterion times; the tables of `memory` and `eviction` are beside them (benches/README.md).
+MICRO := cache codecs rivals protocol executor backplane

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group,
+    criterion_main,
 };
 use larder::{
     Cache, Coherence, CoherenceOptions, L1Options, L2, Loaded, Metrics, NamespaceOptions,
@@ -273,7 +274,7 @@ fn backplane(criterion: &mut Criterion) {
     group.finish();
 
     let mut group = criterion.benchmark_group("burst");
-    group.throughput(Throughput::Elements(BURST));
+    group.throughput(Throughput::Elements(BURST)).sampling_mode(SamplingMode::Flat);
     for subscribers in [1, 16] {
         timed(&mut group, &mut Scene::new(&runtime, &redis, subscribers, true), |scene| {
             scene.burst()

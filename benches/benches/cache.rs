@@ -1,88 +1,54 @@
-//! The cache over its tiers, beside the libraries that do a part of the same job.
+//! The cache's own work in this process, without any network: hits by tier and size, several keys
+//! at once, misses, and many who want the same.
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cached::Cached;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use larder::{
-    Cache, Coherence, CoherenceOptions, L1Options, L2, Loaded, MemoryTier, Metrics,
-    NamespaceOptions, Publication, Version,
-};
+use larder::{Cache, Coherence, CoherenceOptions, L2, Loaded, MemoryTier, Publication, Version};
+use larder_benches::fixtures::{KEYS, LENGTHS, PAGE, brief, cache, keys, load, one_tier, value};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
-/// Lengths of a summary, a page, and a large page.
-const LENGTHS: [usize; 3] = [256, 3_300, 64 << 10];
-/// Keys in a first tier; each is asked for in turn.
-const KEYS: u64 = 10_000;
-const TTL: Duration = Duration::from_secs(3_600);
+/// Keys in one call of `get_many`.
+const BATCHES: [u64; 3] = [1, 10, 100];
+/// Callers who want one key that nobody has.
+const CALLERS: [u64; 3] = [1, 16, 256];
 
-fn cache(l1: bool) -> Cache<u64, Bytes> {
-    cache_on(Arc::new(L2::Memory(MemoryTier::default())), l1)
+fn memory() -> Arc<L2> {
+    Arc::new(L2::Memory(MemoryTier::default()))
 }
 
-fn cache_on(l2: Arc<L2>, l1: bool) -> Cache<u64, Bytes> {
-    let options = NamespaceOptions {
-        l1: l1.then(|| L1Options { ttl: TTL, ..L1Options::default() }),
-        l2: !l1,
-        ttl: Some(TTL),
-        ..NamespaceOptions::default()
-    };
-    Cache::new("bench", "pages", options, l2, &Metrics::default()).expect("the options are valid")
-}
-
-fn value(length: usize) -> Bytes {
-    (0..length).map(|n| n as u8).collect()
-}
-
-async fn load(value: Bytes) -> Result<Loaded<Bytes>, std::io::Error> {
-    Ok(Loaded::found(Version::new(1, 1), value))
-}
-
-/// A page as hitbox has it: a function whose result is kept, encoded.
-#[hitbox_fn::cached]
-async fn page_by_hitbox(key: u64) -> String {
-    let _ = key;
-    "x".repeat(3_300)
-}
-
-/// Asks for one key after the other.
-fn keys() -> impl FnMut() -> u64 {
-    let mut next = 0;
-    move || {
-        // Odd and prime to the number of keys: neighbours in time are none in the table.
-        next = (next + 7_919) % KEYS;
-        next
+fn fill(runtime: &Runtime, larder: &Cache<u64, Bytes>, value: &Bytes, keys: u64) {
+    for key in 0..keys {
+        let filled = runtime.block_on(larder.get_with(&key, || load(value.clone())));
+        assert!(filled.is_ok_and(|lookup| lookup.stored));
     }
 }
 
-/// A hit in this process: what `larder` adds to the container that holds its entries, and what
-/// others take for a value with a TTL in a bounded cache.
+/// A hit in this process, by length; then one that asks whether it has missed nothing.
 fn l1_hit(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let page = value(3_300);
-    let mut group = criterion.benchmark_group("l1_hit");
-
-    // The second one asks at each hit whether it has missed nothing.
-    let l2 = Arc::new(L2::Memory(MemoryTier::default()));
-    let options = CoherenceOptions::default();
-    let coherence =
-        runtime.block_on(async { Coherence::between_processes("bench", &l2, &options) });
+    let l2 = memory();
+    let coherence = runtime.block_on(async {
+        Coherence::between_processes("bench", &l2, &CoherenceOptions::default())
+    });
     while !coherence.is_proven() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let coherent = cache_on(l2, true).coherent(&coherence);
-    for (name, larder) in [("larder", cache(true)), ("larder, coherent", coherent)] {
-        for key in 0..KEYS {
-            let filled = runtime.block_on(larder.get_with(&key, || load(page.clone())));
-            assert!(filled.is_ok_and(|lookup| lookup.stored));
-        }
-        group.bench_function(name, |b| {
+    let mut group = criterion.benchmark_group("l1_hit");
+    let alone = LENGTHS.map(|length| ("alone", length, cache(&memory(), one_tier(true))));
+    let coherent = ("coherent", PAGE, cache(&l2, one_tier(true)).coherent(&coherence));
+    for (name, length, larder) in alone.into_iter().chain([coherent]) {
+        // As many as fit.
+        let held = KEYS.min((32 << 20) / length as u64);
+        fill(&runtime, &larder, &value(length), held);
+        group.bench_function(BenchmarkId::new(name, length), |b| {
             let mut next = keys();
             b.to_async(&runtime).iter(|| {
-                let key = next();
+                let key = next() % held;
                 let larder = &larder;
                 async move {
                     let lookup = larder.get_with(&key, || load(Bytes::new())).await;
@@ -91,76 +57,13 @@ fn l1_hit(criterion: &mut Criterion) {
             });
         });
     }
-
-    let foyer: foyer_memory::Cache<u64, Bytes> = foyer_memory::CacheBuilder::new(64 << 20)
-        .with_eviction_config(foyer_memory::S3FifoConfig::default())
-        .with_weighter(|_: &u64, value: &Bytes| value.len())
-        .build();
-    let moka = moka::sync::Cache::builder()
-        .weigher(|_: &u64, value: &Bytes| value.len() as u32)
-        .max_capacity(64 << 20)
-        .time_to_live(TTL)
-        .build();
-    let quick = quick_cache::sync::Cache::<u64, Bytes>::new(KEYS as usize * 2);
-    let mut timed = cached::LruTtlCache::new(KEYS as usize * 2, TTL);
-    for key in 0..KEYS {
-        foyer.insert(key, page.clone());
-        moka.insert(key, page.clone());
-        quick.insert(key, page.clone());
-        timed.cache_set(key, page.clone());
-    }
-    // As `#[cached]` holds it in an async function.
-    let timed = tokio::sync::Mutex::new(timed);
-    group.bench_function("foyer (what larder stands on)", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let found = foyer.get(&next()).map(|entry| entry.value().clone());
-            async move { black_box(found) }
-        });
-    });
-    group.bench_function("moka", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let found = moka.get(&next());
-            async move { black_box(found) }
-        });
-    });
-    group.bench_function("quick_cache", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let found = quick.get(&next());
-            async move { black_box(found) }
-        });
-    });
-    group.bench_function("cached", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let key = next();
-            let timed = &timed;
-            async move { black_box(timed.lock().await.cache_get(&key).cloned()) }
-        });
-    });
-    let hitbox = hitbox_fn::Cache::builder()
-        .backend(hitbox_moka::MokaBackend::builder().max_bytes(64 << 20).build())
-        .policy(hitbox::policy::PolicyConfig::builder().ttl(TTL).build())
-        .build();
-    for key in 0..KEYS {
-        runtime.block_on(async { page_by_hitbox(key).cache(&hitbox).await });
-    }
-    group.bench_function("hitbox", |b| {
-        let mut next = keys();
-        b.to_async(&runtime).iter(|| {
-            let (key, hitbox) = (next(), &hitbox);
-            async move { black_box(page_by_hitbox(key).cache(hitbox).await) }
-        });
-    });
     group.finish();
 }
 
 /// A hit in the in-memory twin of Redis: keys, envelope and checksum, without the network.
 fn l2_hit(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let cache = cache(false);
+    let cache = cache(&memory(), one_tier(false));
     let mut group = criterion.benchmark_group("l2_hit");
     for (key, length) in (1..).zip(LENGTHS) {
         let value = value(length);
@@ -175,13 +78,38 @@ fn l2_hit(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A miss: the lease, a load that takes no time, the fill.
-fn miss(criterion: &mut Criterion) {
+/// Several keys in one call, all of them hits.
+fn get_many(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let cache = cache(false);
-    let page = value(3_300);
+    let page = value(PAGE);
+    let mut group = criterion.benchmark_group("get_many");
+    for (tier, l1) in [("l1", true), ("l2", false)] {
+        let source = page.clone();
+        let larder = cache(&memory(), one_tier(l1)).with_source(move |_| load(source.clone()));
+        fill(&runtime, &larder, &page, KEYS);
+        for batch in BATCHES {
+            group.throughput(Throughput::Elements(batch));
+            group.bench_function(BenchmarkId::new(tier, batch), |b| {
+                let mut next = keys();
+                b.to_async(&runtime).iter(|| {
+                    let wanted: Vec<u64> = (0..batch).map(|_| next()).collect();
+                    let larder = &larder;
+                    async move { black_box(larder.get_many(&wanted).await) }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// A miss: the lease, a load that takes no time, the fill; and what a write stores itself.
+fn change(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let cache = cache(&memory(), one_tier(false));
+    let page = value(PAGE);
+    let mut group = criterion.benchmark_group("change");
     let mut version = 0;
-    criterion.bench_function("miss_load_fill", |b| {
+    group.bench_function("invalidate, miss, load, fill", |b| {
         b.to_async(&runtime).iter(|| {
             version += 1;
             let (cache, page) = (&cache, page.clone());
@@ -194,14 +122,7 @@ fn miss(criterion: &mut Criterion) {
             }
         });
     });
-}
-
-fn publish(criterion: &mut Criterion) {
-    let runtime = Runtime::new().expect("a runtime");
-    let cache = cache(false);
-    let page = value(3_300);
-    let mut version = 0;
-    criterion.bench_function("publish", |b| {
+    group.bench_function("publish", |b| {
         b.to_async(&runtime).iter(|| {
             version += 1;
             let (cache, page) = (&cache, &page);
@@ -211,7 +132,44 @@ fn publish(criterion: &mut Criterion) {
             }
         });
     });
+    group.finish();
 }
 
-criterion_group!(benches, l1_hit, l2_hit, miss, publish);
+/// Callers in tasks of their own who all want one key that nobody has, until all have it: one load.
+fn single_flight(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let larder = cache(&memory(), one_tier(true));
+    let page = value(PAGE);
+    let mut key = 0;
+    let mut group = criterion.benchmark_group("single_flight");
+    for callers in CALLERS {
+        group.throughput(Throughput::Elements(callers));
+        group.bench_function(BenchmarkId::from_parameter(callers), |b| {
+            b.iter_custom(|times| {
+                let mut took = Duration::ZERO;
+                for _ in 0..times {
+                    key += 1;
+                    let began = Instant::now();
+                    runtime.block_on(async {
+                        let mut all = JoinSet::new();
+                        for _ in 0..callers {
+                            let (larder, page) = (larder.clone(), page.clone());
+                            all.spawn(async move { larder.get_with(&key, || load(page)).await });
+                        }
+                        all.join_all().await
+                    });
+                    took += began.elapsed();
+                }
+                took
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = brief();
+    targets = l1_hit, l2_hit, get_many, change, single_flight
+}
 criterion_main!(benches);

@@ -43,7 +43,16 @@ const ARROWS: [(&str, &[&str]); 10] = [
 
 /// Libraries that only some crates may use, in tests too.
 const RESERVED: [(&str, &[&str]); 5] = [
-    ("sqlx", &["larder-postgres", "catalog-repository", "larder-stack", "larder-bench"]),
+    (
+        "sqlx",
+        &[
+            "larder-postgres",
+            "catalog-repository",
+            "larder-stack",
+            "larder-bench",
+            "larder-benches",
+        ],
+    ),
     ("redis", &["larder", "larder-stack", "larder-bench"]),
     ("deadpool-redis", &["larder", "larder-stack", "larder-bench"]),
     ("actix-web", &["catalog-api"]),
