@@ -2,6 +2,7 @@
 
 mod coherence;
 mod counting;
+mod dashboard;
 mod deploy;
 mod loading;
 mod outage;
