@@ -4,6 +4,7 @@ mod coherence;
 mod counting;
 mod dashboard;
 mod deploy;
+mod load;
 mod loading;
 mod outage;
 mod replicated;
