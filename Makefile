@@ -21,7 +21,7 @@ endif
 help: ## What there is (this list)
 	@echo "Larder: a distributed cache that proves every database query it saves."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "First time: make up, then make bench. README.md explains what you will see."
 
@@ -44,6 +44,10 @@ status: ## What runs, where, since when
 .PHONY: logs
 logs: ## The last lines of every log (NAME=api: one of them)
 	@deploy/logs.sh
+
+.PHONY: load
+load: ## A gentle load of the running stack, five minutes or until Ctrl-C (ARGS: larder load --help)
+	@deploy/load.sh
 
 .PHONY: seed
 seed: ## Fill an empty catalogue of the running stack

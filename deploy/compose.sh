@@ -119,6 +119,7 @@ END
     cat <<END
 
 Larder is up.
+  dashboard   http://$host:$API_1_PORT/     (of the first replica; make load gives it something to show)
   API         http://$host:$API_PORT      (two replicas: $API_1_PORT, $API_2_PORT)
   Grafana     http://$host:$GRAFANA_PORT      (to change something: admin, GRAFANA_PASSWORD)
   Prometheus  http://$host:$PROMETHEUS_PORT

@@ -48,6 +48,7 @@ fi
 cat <<END
 
 Larder is up.
+  dashboard $API_URL/                 (make load gives it something to show)
   API       $API_URLS            (metrics: $API_URL/metrics)
   settings  $STACK_DIR/env                     (addresses, passwords, ADMIN_KEY)
 

@@ -5,6 +5,7 @@ mod app;
 mod coherence;
 mod condition;
 pub mod config;
+mod dashboard;
 mod headers;
 mod input;
 mod problem;

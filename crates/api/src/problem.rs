@@ -65,7 +65,7 @@ impl Problem {
     }
 
     /// 503 with Retry-After.
-    fn unavailable(detail: &str, retry_after: Duration) -> Self {
+    pub(crate) fn unavailable(detail: &str, retry_after: Duration) -> Self {
         let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         problem.retry_after = Some(retry_after);
         problem

@@ -22,6 +22,7 @@ use crate::admin::{self, Access};
 use crate::app::State;
 use crate::coherence;
 use crate::config::{Config, ConfigError};
+use crate::dashboard::{self, Hub};
 use crate::problem::Problem;
 use crate::routes;
 use crate::writes;
@@ -59,6 +60,7 @@ pub enum ServeError {
 pub struct Server {
     address: SocketAddr,
     handle: ServerHandle,
+    hub: Data<Hub>,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -71,6 +73,7 @@ impl Server {
 
     /// Lets requests under way end, and stops.
     pub async fn stop(self) {
+        self.hub.close();
         self.handle.stop(true).await;
         // It has been told to end; its result says no more.
         let _ = self.running.await;
@@ -104,6 +107,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let state = Data::new(state(config, telemetry).await?);
+    let hub = Hub::start(state.clone(), address);
     let coherence = state.catalogue.shared().coherence.clone();
     let catalogue = state.catalogue.clone();
 
@@ -118,6 +122,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     };
     let traced = telemetry.is_tracing();
     let deadline = Duration::from_millis(server.request_deadline_ms);
+    let viewed = hub.clone();
     let app = move || {
         App::new()
             .app_data(state.clone())
@@ -136,6 +141,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
             .configure(|service| {
                 routes::configure(service, server.bench_routes);
                 admin::configure(service, &access);
+                dashboard::configure(service, &viewed);
             })
             .default_service(web::to(routes::nothing))
     };
@@ -146,8 +152,10 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         .map_err(|source| ServeError::Bind { address, source })?
         .run();
     let handle = server.handle();
+    let closing = hub.clone();
     let running = tokio::spawn(async move {
         let ended = server.await;
+        closing.close();
         if !catalogue.drain(writes::DRAIN).await {
             tracing::info!("some writes are left to be applied by another process");
         }
@@ -157,7 +165,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         }
         ended
     });
-    Ok(Server { address, handle, running })
+    Ok(Server { address, handle, hub, running })
 }
 
 async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {

@@ -2,6 +2,8 @@
 
 mod exporters;
 mod options;
+mod readings;
+mod views;
 
 use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::TracerProvider;
@@ -18,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 pub use options::{LogFormat, OtlpProtocol, TelemetryOptions};
+pub use readings::{Buckets, Labels, Readings};
 
 /// Spans worth exporting: the service's own, from lookup to SQL statement.
 const TRACED: &str =
@@ -66,8 +69,10 @@ impl Telemetry {
             .with_service_name(options.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let mut meters =
-            SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(prometheus);
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(resource.clone())
+            .with_view(views::fine)
+            .with_reader(prometheus);
         let mut tracers = None;
         if let Some(endpoint) = &options.otlp_endpoint {
             let exporters = exporters::build(endpoint.clone(), options.otlp_protocol)?;

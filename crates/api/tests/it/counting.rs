@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::support::{Service, service};
 
 /// One visitor's mixed requests: reads and writes, refused ones among them.
-async fn visit(service: &Service, number: u64) {
+pub(crate) async fn visit(service: &Service, number: u64) {
     for step in 0..12 {
         let id = (number * 31 + step * 7) % 300 + 1;
         let page = format!("/products/{id}");

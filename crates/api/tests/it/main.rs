@@ -2,7 +2,9 @@
 
 mod coherence;
 mod counting;
+mod dashboard;
 mod deploy;
+mod load;
 mod loading;
 mod outage;
 mod replicated;

@@ -48,18 +48,13 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(api: &str, key: &str) -> Result<Self, Failure> {
-        let base = api.split(',').next().unwrap_or_default().trim().trim_end_matches('/');
-        let address = |problem: String| Failure::Address(api.to_owned(), problem);
-        let url = reqwest::Url::parse(base).map_err(|error| address(error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(address("must begin with http://".to_owned()));
-        }
+        let base = base(api.split(',').next().unwrap_or_default())?;
         let http = blocking::Client::builder()
             .timeout(PATIENCE)
             .no_proxy()
             .build()
-            .map_err(|error| address(error.to_string()))?;
-        Ok(Self { base: base.to_owned(), key: key.to_owned(), http })
+            .map_err(|error| Failure::Address(api.to_owned(), error.to_string()))?;
+        Ok(Self { base, key: key.to_owned(), http })
     }
 
     /// The body of the answer; null where there is none.
@@ -68,8 +63,7 @@ impl Client {
         if !self.key.is_empty() {
             request = request.bearer_auth(&self.key);
         }
-        let silent =
-            |error: reqwest::Error| Failure::Silent(self.base.clone(), root(&error).to_string());
+        let silent = |error| silent(&self.base, &error);
         let response = request.send().map_err(silent)?;
         let status = response.status();
         let body = response.bytes().map_err(silent)?;
@@ -83,6 +77,22 @@ impl Client {
             _ => Failure::Refused(detail),
         })
     }
+}
+
+/// The address of one service, without a slash at its end.
+pub(crate) fn base(api: &str) -> Result<String, Failure> {
+    let base = api.trim().trim_end_matches('/');
+    let address = |problem: String| Failure::Address(api.to_owned(), problem);
+    let url = reqwest::Url::parse(base).map_err(|error| address(error.to_string()))?;
+    if url.scheme() != "http" {
+        return Err(address("must begin with http://".to_owned()));
+    }
+    Ok(base.to_owned())
+}
+
+/// That the service at `base` did not answer.
+pub(crate) fn silent(base: &str, error: &reqwest::Error) -> Failure {
+    Failure::Silent(base.to_owned(), root(error).to_string())
 }
 
 /// What is at the bottom of an error: the words above it only say that a request was sent.

@@ -1,6 +1,7 @@
 //! `larder`: what an operator asks of a running service, over its admin API.
 
 mod client;
+mod load;
 mod text;
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use self::client::{Client, Failure};
+use self::load::LoadArgs;
 
 /// What an operator asks of a running service.
 ///
@@ -26,7 +28,7 @@ struct Cli {
 
 #[derive(Args)]
 struct Common {
-    /// Where the service listens; of several, separated by commas, the first
+    /// Where the service listens; of several, separated by commas, the first (load: all in turn)
     #[arg(long, global = true, env = "API_URL", default_value = "http://127.0.0.1:8080")]
     api: String,
     /// The admin key
@@ -49,6 +51,8 @@ enum Command {
     /// Writes that could not be applied
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// A gentle load of product pages, and a line a second of what it costs the database
+    Load(LoadArgs),
 }
 
 #[derive(Subcommand)]
@@ -109,6 +113,10 @@ fn run(common: &Common, command: &Command) -> Result<String, Failure> {
                 (Method::DELETE, format!("/admin/dead-letters/{position}"), text::dropped)
             }
         },
+        Command::Load(args) => {
+            load::run(&common.api, &common.key, args)?;
+            return Ok(String::new());
+        }
     };
     let answer = client.ask(method, &path)?;
     Ok(if common.json { format!("{answer}\n") } else { text(&answer) })

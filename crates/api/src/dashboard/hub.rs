@@ -1,0 +1,178 @@
+//! Makes a snapshot a second, once for all who look.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::web::Data;
+use bytes::Bytes;
+use catalog_service::{Strategy, Tiers};
+use larder_telemetry::Readings;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::costs::Costs;
+use super::counts::Counts;
+use super::snapshot::{Point, Window};
+use crate::app::State;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Seconds that a new viewer is shown of what was before.
+const REMEMBERED: usize = 300;
+/// Viewers at the same time: each holds a connection. Beyond it the answer is 503.
+pub(super) const MOST_VIEWERS: usize = 32;
+
+/// Makes the snapshots, and knows who looks.
+pub(crate) struct Hub {
+    address: SocketAddr,
+    past: Arc<Mutex<VecDeque<Point>>>,
+    newest: watch::Receiver<Bytes>,
+    places: Arc<Semaphore>,
+    closing: Arc<Notify>,
+}
+
+/// Somebody who looks.
+pub(super) struct Viewer {
+    /// What is told at first.
+    pub(super) greeting: Option<Bytes>,
+    /// An event a second; ends when the process stops.
+    pub(super) events: watch::Receiver<Bytes>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a viewer is told first: who speaks, what was before, and what there is to choose from.
+#[derive(Serialize)]
+struct Greeting<'a> {
+    address: SocketAddr,
+    version: &'static str,
+    strategies: [&'static str; Strategy::ALL.len()],
+    tiers: [&'static str; Tiers::ALL.len()],
+    points: &'a VecDeque<Point>,
+}
+
+impl Hub {
+    /// Begins to make snapshots of the process that listens on `address`, until it is closed or a
+    /// signal stops the process.
+    pub(crate) fn start(state: Data<State>, address: SocketAddr) -> Data<Self> {
+        let past = Arc::new(Mutex::new(VecDeque::with_capacity(REMEMBERED)));
+        let closing = Arc::new(Notify::new());
+        let (sender, newest) = watch::channel(Bytes::new());
+        let maker = Maker {
+            state,
+            began: Instant::now(),
+            window: Window::default(),
+            costs: Costs::default(),
+            past: Arc::clone(&past),
+        };
+        let closed = Arc::clone(&closing);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = maker.run(&sender) => {}
+                () = closed.notified() => {}
+                () = stopped() => {}
+            }
+            // The sender goes with this task, and ends every viewer's stream: a stop would
+            // otherwise wait for them in vain.
+        });
+        let places = Arc::new(Semaphore::new(MOST_VIEWERS));
+        Data::new(Self { address, past, newest, places, closing })
+    }
+
+    /// Ends all streams.
+    pub(crate) fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Lets somebody look; `None` where as many do as may, or the process stops.
+    pub(super) fn view(&self) -> Option<Viewer> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let mut events = self.newest.clone();
+        // The newest is part of what is told first.
+        let newest = events.borrow_and_update().clone();
+        events.has_changed().ok()?;
+        let greeting = {
+            let points = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+            event(
+                "hello",
+                &Greeting {
+                    address: self.address,
+                    version: env!("CARGO_PKG_VERSION"),
+                    strategies: Strategy::ALL.map(Strategy::as_str),
+                    tiers: Tiers::ALL.map(Tiers::as_str),
+                    points: &points,
+                },
+            )
+        };
+        let greeting = Some([greeting, newest].concat().into());
+        Some(Viewer { greeting, events, _place: place })
+    }
+}
+
+/// What snapshots are made of.
+struct Maker {
+    state: Data<State>,
+    began: Instant,
+    window: Window,
+    costs: Costs,
+    past: Arc<Mutex<VecDeque<Point>>>,
+}
+
+impl Maker {
+    async fn run(mut self, newest: &watch::Sender<Bytes>) {
+        let mut ticks = interval(SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Some(event) = self.tick() {
+                newest.send_replace(event);
+            }
+        }
+    }
+
+    /// The event of this second.
+    fn tick(&mut self) -> Option<Bytes> {
+        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let readings = Readings::of(&self.state.registry);
+        let counts = Counts::of(&readings);
+        self.costs.note(at_ms, |view| self.state.catalogue.settings(view), &counts.costs);
+        let costs = self.costs.periods(at_ms, &counts.costs);
+        self.window.push(at_ms, counts);
+        let (point, snapshot) = self.window.snapshot(&self.state, &readings, costs)?;
+        let event = event("second", &snapshot);
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        if past.len() == REMEMBERED {
+            past.pop_front();
+        }
+        past.push_back(point);
+        Some(event)
+    }
+}
+
+/// An event in the format of `text/event-stream`.
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    // JSON in one line: a line break would end the field.
+    let data = serde_json::to_string(data).expect("numbers and names have a JSON form");
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// Ends when the process is told to stop. The server hears the same signals, and waits for
+/// connections that are in use.
+async fn stopped() {
+    let [mut interrupt, mut terminate, mut quit] =
+        match [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()].map(signal) {
+            [Ok(interrupt), Ok(terminate), Ok(quit)] => [interrupt, terminate, quit],
+            _ => {
+                tracing::warn!("signals cannot be listened for: a stop waits for the dashboard");
+                return pending().await;
+            }
+        };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = quit.recv() => {}
+    }
+}
