@@ -12,6 +12,7 @@ mod problem;
 mod routes;
 mod server;
 mod session;
+mod switching;
 mod writes;
 
 pub use server::{ServeError, Server, start};

@@ -145,7 +145,7 @@ impl From<&RepositoryError> for Problem {
 }
 
 /// 500: the cause goes to the log, once, and not to the client.
-fn internal(cause: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal(cause: &dyn std::error::Error) -> Problem {
     tracing::error!(%cause, "request failed");
     Problem {
         detail: Some("the cause is in the service's log".to_owned()),

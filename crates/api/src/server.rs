@@ -12,11 +12,13 @@ use actix_web::{App, HttpServer, web};
 use catalog_domain::{RepositoryError, View};
 use catalog_repository::PostgresCatalogue;
 use catalog_service::{Catalogue, Shared};
+use futures_util::FutureExt;
 use larder::{L2, Metrics, Mode, RedisTier};
-use larder_postgres::Database;
+use larder_postgres::{Choices, Database};
 use larder_telemetry::Telemetry;
 use opentelemetry_instrumentation_actix_web::{RequestMetrics, RequestTracing};
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::admin::{self, Access};
 use crate::app::State;
@@ -25,6 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::dashboard::{self, Hub};
 use crate::problem::Problem;
 use crate::routes;
+use crate::switching::{self, Switching};
 use crate::writes;
 
 /// How long a shutdown waits for requests under way.
@@ -106,10 +109,14 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-    let state = Data::new(state(config, telemetry).await?);
+    let state = Data::new(state(config, telemetry, address).await?);
     let hub = Hub::start(state.clone(), address);
+    let (stop_following, stopped) = oneshot::channel();
+    // Stopped as well when nobody can say so any more.
+    let stopped = stopped.map(drop);
+    let following = tokio::spawn(switching::follow(state.clone(), stopped));
     let coherence = state.catalogue.shared().coherence.clone();
-    let catalogue = state.catalogue.clone();
+    let shared = state.clone();
 
     let server = state.config.server.clone();
     let access = Access::of(&server.admin_key, address);
@@ -156,7 +163,12 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let running = tokio::spawn(async move {
         let ended = server.await;
         closing.close();
-        if !catalogue.drain(writes::DRAIN).await {
+        // It may have ended for another reason: then it does not listen.
+        let _ = stop_following.send(());
+        if following.await.is_err() {
+            tracing::warn!("what was chosen was not followed any more");
+        }
+        if !shared.catalogue.drain(writes::DRAIN).await {
             tracing::info!("some writes are left to be applied by another process");
         }
         if let Some(coherence) = coherence {
@@ -168,7 +180,11 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     Ok(Server { address, handle, hub, running })
 }
 
-async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {
+async fn state(
+    config: Config,
+    telemetry: &Telemetry,
+    address: SocketAddr,
+) -> Result<State, ServeError> {
     let option = |section: &'static str| move |error: String| ConfigError::value(section, error);
     let db = Database::new(&config.database_options())
         .map_err(|error| option("database")(error.to_string()))?;
@@ -194,6 +210,7 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
         let found = settings.iter().find(|(known, _)| *known == view);
         found.expect("every view has settings").1.clone()
     };
+    let follower = kept.feed.clone().unwrap_or_else(|| db.clone());
     let repository = PostgresCatalogue::new(db);
     let (mode, waiting) = (config.write_behind.mode()?, config.write_behind.options()?);
     // What was journaled in another mode is applied in any.
@@ -215,13 +232,13 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     };
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
-    let state =
-        State { catalogue, config, registry: telemetry.registry(), filler, feed: kept.feed };
-    for (view, settings) in settings {
-        state.adopt(view, settings).await?;
-    }
+    let environment = &config.cache.environment;
+    let choices = Choices::new(follower, environment, &address.to_string());
+    let switching = Switching::new(choices, environment, settings);
+    switching.follow(&catalogue).await?;
     coherence::settle(&kept.coherence).await;
-    Ok(state)
+    let (registry, feed) = (telemetry.registry(), kept.feed);
+    Ok(State { catalogue, config, registry, filler, feed, switching })
 }
 
 /// Ends a request that takes longer than it may; what it waits for is dropped with it.

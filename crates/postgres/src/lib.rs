@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod choices;
 mod database;
 mod doorbell;
 mod executor;
@@ -9,6 +10,7 @@ mod ledger;
 mod statement;
 mod versions;
 
+pub use choices::{Choice, Choices, Chosen, Heard, NamespaceState, Process, choose_strategy};
 pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};

@@ -1,27 +1,59 @@
-//! `PUT /admin/strategy`: switches a namespace of this process at run time.
+//! `/admin/strategy`: what all processes run under, and switching it for all of them at once.
 
-use actix_web::web::{self, Data, ServiceConfig};
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use catalog_domain::{Problems, View};
-use catalog_service::{Strategy, Tiers};
+use larder_postgres::Process;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::State;
 use crate::input::{self, Body};
 use crate::problem::Problem;
 use crate::routes::resource;
 
+/// `strategy` null or left out: what each process is configured for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SwitchBody {
     namespace: String,
-    strategy: String,
-    tiers: String,
+    strategy: Option<String>,
+    tiers: Option<String>,
 }
 
 pub(super) fn configure(service: &mut ServiceConfig) {
-    service.service(resource("/strategy").route(web::put().to(switch)));
+    service
+        .service(resource("/strategy").route(web::get().to(show)).route(web::put().to(switch)))
+        .service(resource("/strategy/{namespace}").route(web::delete().to(reset)));
+}
+
+async fn show(state: Data<State>) -> Result<HttpResponse, Problem> {
+    let in_force = state.switching.in_force().await;
+    let namespaces: Vec<Value> = View::ALL
+        .into_iter()
+        .map(|view| {
+            let choice = in_force.get(view.namespace()).and_then(|it| it.choice.as_ref());
+            let mut shown = running(&state, view);
+            let configured = state.switching.configured(view);
+            shown["configured"] = json!({
+                "strategy": configured.strategy.as_str(),
+                "tiers": configured.tiers.as_str(),
+            });
+            shown["generation"] = choice.map_or(0, |choice| choice.generation).into();
+            shown["changed_at"] = choice.map(|choice| choice.changed_at.as_str()).into();
+            shown["chosen"] = choice.is_some_and(|choice| choice.wanted.is_some()).into();
+            shown
+        })
+        .collect();
+    let processes = state.switching.processes().await.map_err(|error| Problem::from(&error))?;
+    Ok(HttpResponse::Ok().json(json!({
+        "namespaces": namespaces,
+        "processes": listed(&processes),
+        "process": state.switching.process(),
+    })))
 }
 
 async fn switch(
@@ -31,28 +63,71 @@ async fn switch(
 ) -> Result<HttpResponse, Problem> {
     let body: SwitchBody = input::json(&request, body)?;
     let mut problems = Problems::default();
-    let view = View::of_namespace(&body.namespace)
-        .ok_or_else(|| format!("unknown namespace {:?}", body.namespace));
-    let view = problems.check("namespace", view);
-    let strategy: Result<Strategy, _> = body.strategy.parse();
-    let strategy = problems.check("strategy", strategy.map_err(|error| error.to_string()));
-    let tiers: Result<Tiers, _> = body.tiers.parse();
-    let tiers = problems.check("tiers", tiers.map_err(|error| error.to_string()));
-    let (view, strategy, tiers) = match (view, strategy, tiers) {
-        (Some(view), Some(strategy), Some(tiers)) => (view, strategy, tiers),
-        _ => return Err(problems.into()),
+    let view = problems.check("namespace", view(&body.namespace));
+    let chosen = match (&body.strategy, &body.tiers) {
+        (Some(strategy), Some(tiers)) => Some(Some((strategy.as_str(), tiers.as_str()))),
+        (None, None) => Some(None),
+        (Some(_), None) => problems.check("tiers", Err("must be set with a strategy".to_owned())),
+        (None, Some(_)) => problems.check("tiers", Err("needs a strategy".to_owned())),
     };
-    let mut settings = state.catalogue.settings(view);
-    (settings.strategy, settings.tiers) = (strategy, tiers);
-    settings.validate().map_err(|(field, reason)| Problem::field(field, reason))?;
-    state.adopt(view, settings).await.map_err(|error| {
-        tracing::warn!(%error, "strategy not adopted");
-        Problem::from(&error)
-    })?;
-    tracing::info!(namespace = view.namespace(), %strategy, %tiers, "strategy switched");
-    Ok(HttpResponse::Ok().json(json!({
+    let (view, chosen) = problems.finish(view.zip(chosen))?;
+    put(&state, view, chosen).await
+}
+
+async fn reset(namespace: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let view = view(&namespace).map_err(|_| Problem::not_found("namespace"))?;
+    put(&state, view, None).await
+}
+
+/// 200 when all processes have followed, 202 when some have not yet.
+async fn put(
+    state: &State,
+    view: View,
+    chosen: Option<(&str, &str)>,
+) -> Result<HttpResponse, Problem> {
+    let usable = state.switching.settings(view, chosen);
+    usable.map_err(|(field, reason)| Problem::field(field, reason))?;
+    // What is to be answered must be answered before the request's own deadline.
+    let patience = Duration::from_millis(state.config.server.request_deadline_ms) / 4 * 3;
+    let switched = state.switching.switch(&state.catalogue, view, chosen, patience).await;
+    let progress = switched.map_err(|error| Problem::from(&error))?;
+    let late = progress.processes.iter().filter(|it| it.settled < progress.generation);
+    let late: Vec<&str> = late.map(|process| process.name.as_str()).collect();
+    if !progress.complete {
+        tracing::warn!(namespace = view.namespace(), ?late, "not all processes have followed");
+    }
+    let mut shown = running(state, view);
+    shown["generation"] = progress.generation.into();
+    shown["complete"] = progress.complete.into();
+    shown["late"] = late.into();
+    shown["processes"] = listed(&progress.processes);
+    let status = if progress.complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(HttpResponse::build(status).json(shown))
+}
+
+fn view(namespace: &str) -> Result<View, String> {
+    View::of_namespace(namespace).ok_or_else(|| format!("unknown namespace {namespace:?}"))
+}
+
+/// What `view` runs under in this process.
+fn running(state: &State, view: View) -> Value {
+    let settings = state.catalogue.settings(view);
+    json!({
         "namespace": view.namespace(),
-        "strategy": strategy.as_str(),
-        "tiers": tiers.as_str(),
-    })))
+        "strategy": settings.strategy.as_str(),
+        "tiers": settings.tiers.as_str(),
+    })
+}
+
+fn listed(processes: &[Process]) -> Value {
+    let listed = processes.iter().map(|process| {
+        json!({
+            "process": process.name,
+            "address": process.address,
+            "generation": process.adopted,
+            "settled": process.settled,
+            "seen_ms_ago": process.seen_ago.as_millis() as u64,
+        })
+    });
+    listed.collect()
 }

@@ -12,6 +12,7 @@ mod requests;
 mod session;
 mod startup;
 mod support;
+mod switching;
 mod telemetry;
 mod verify;
 mod volatile;

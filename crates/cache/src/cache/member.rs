@@ -18,11 +18,12 @@ impl<K: CacheKey + FromStr, V: CacheValue> Cache<K, V> {
     #[must_use]
     pub fn coherent(self, coherence: &Arc<Coherence>) -> Self {
         let inner = &self.inner;
+        let epoch = inner.options.floor_epoch;
         if !inner.options.coherent {
-            coherence.join(&inner.namespace, None);
+            coherence.join(&inner.namespace, None, epoch);
         } else if inner.coherence.set(Arc::clone(coherence)).is_ok() {
             let member: Shadow<K, V> = Shadow(Arc::downgrade(inner), PhantomData);
-            coherence.join(&inner.namespace, Some(Arc::new(member)));
+            coherence.join(&inner.namespace, Some(Arc::new(member)), epoch);
         }
         self
     }

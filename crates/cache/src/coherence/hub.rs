@@ -20,6 +20,8 @@ pub(crate) struct Hub {
     members: RwLock<HashMap<String, Namespace>>,
     /// Rung when something may have been missed.
     loss: Notify,
+    /// Rung when an epoch was told.
+    moved: Notify,
     sabotage: Sabotage,
 }
 
@@ -27,13 +29,24 @@ pub(crate) struct Hub {
 struct Namespace {
     /// Several for a moment, when the settings are switched.
     members: Vec<Arc<dyn Member>>,
-    /// Whether changes mean nothing to it.
-    aloof: bool,
+    /// Changes mean nothing to it, as long as its epoch is this one.
+    aloof: Option<u32>,
+    /// The newest epoch that was told.
+    raised: u32,
+    /// Whether changes are told all the same.
+    heeded: bool,
 }
 
 impl Hub {
     pub(crate) fn new(name: Bytes, proof: Proof, sabotage: Sabotage) -> Self {
-        Self { name, proof, members: RwLock::default(), loss: Notify::new(), sabotage }
+        Self {
+            name,
+            proof,
+            members: RwLock::default(),
+            loss: Notify::new(),
+            moved: Notify::new(),
+            sabotage,
+        }
     }
 
     pub(crate) fn name(&self) -> &Bytes {
@@ -49,20 +62,29 @@ impl Hub {
     }
 
     /// Takes `member` in as the cache of `namespace`; without one, changes mean nothing to it
-    /// from now on.
-    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>) {
+    /// from now on. `epoch` is the one that whoever set it up knew of.
+    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>, epoch: u32) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         let entry = members.entry(namespace.to_owned()).or_default();
-        entry.aloof = member.is_none();
+        entry.aloof = member.is_none().then_some(epoch);
         entry.members.retain(|member| member.is_alive());
         entry.members.extend(member);
+    }
+
+    /// Changes in `namespace` are told, also where they mean nothing to it, or not any more.
+    pub(crate) fn heed(&self, namespace: &str, heeded: bool) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        members.entry(namespace.to_owned()).or_default().heeded = heeded;
     }
 
     /// Whether a change in `namespace` is to be told.
     pub(crate) fn minds(&self, namespace: &str) -> bool {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        // One that is of another service's processes is served as well.
-        members.get(namespace).is_none_or(|known| !known.aloof)
+        // One that is of another service's processes is served as well. Since the epoch has moved,
+        // other processes may have been switched to where changes mean something.
+        members.get(namespace).is_none_or(|known| {
+            known.heeded || known.aloof.is_none_or(|epoch| epoch < known.raised)
+        })
     }
 
     /// A change that this process relays.
@@ -92,7 +114,17 @@ impl Hub {
 
     /// Everything of an epoch of `namespace` before `epoch` is old.
     pub(crate) fn raise(&self, namespace: &str, epoch: u32) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let known = members.entry(namespace.to_owned()).or_default();
+        known.raised = known.raised.max(epoch);
+        drop(members);
         self.each_of(namespace, |member| member.epoch_raised(epoch));
+        self.moved.notify_one();
+    }
+
+    /// Waits until an epoch was told since this was last called.
+    pub(crate) async fn moved(&self) {
+        self.moved.notified().await;
     }
 
     /// Something may have been missed.
@@ -122,5 +154,45 @@ impl Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").field("name", &self.name).field("proof", &self.proof).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn hub() -> Hub {
+        Hub::new(Bytes::from_static(b"a"), Proof::new(Duration::from_secs(1)), Sabotage::None)
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_an_epoch_is_told_until_the_namespace_is_set_up_for_it() {
+        let hub = hub();
+        assert!(hub.minds("page"), "unknown here, known elsewhere perhaps");
+        hub.join("page", None, 1);
+        assert!(!hub.minds("page"));
+        hub.raise("page", 3);
+        assert!(hub.minds("page"), "others may have been switched");
+        // Set up by what was known before the last switch.
+        hub.join("page", None, 2);
+        assert!(hub.minds("page"));
+        hub.join("page", None, 3);
+        assert!(!hub.minds("page"));
+        // An older one, told late.
+        hub.raise("page", 2);
+        assert!(!hub.minds("page"));
+        hub.moved().await;
+    }
+
+    #[test]
+    fn a_namespace_that_is_heeded_is_told_of_all_the_same() {
+        let hub = hub();
+        hub.heed("page", true);
+        hub.join("page", None, 1);
+        assert!(hub.minds("page"));
+        hub.heed("page", false);
+        assert!(!hub.minds("page"));
     }
 }

@@ -256,8 +256,27 @@ impl Coherence {
         self.hub.sabotage()
     }
 
-    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>) {
-        self.hub.join(namespace, member);
+    /// Waits until the epoch of some namespace was told since this was last called, by one caller
+    /// at a time. It may have been told before, too.
+    pub async fn epoch_moved(&self) {
+        self.hub.moved().await;
+    }
+
+    /// Tells this process and the others that everything of an epoch of `namespace` before `epoch`
+    /// is old; whether the others were told. Where they were not, the feed tells it.
+    pub async fn raise_epoch(&self, namespace: &str, epoch: u32) -> bool {
+        self.hub.raise(namespace, epoch);
+        self.tell(Event::epoch(namespace, epoch)).await.is_ok()
+    }
+
+    /// Whether changes of `namespace` are relayed from here also if they mean nothing to this
+    /// process: for as long as others may hold values that nothing else makes old.
+    pub fn heed(&self, namespace: &str, heeded: bool) {
+        self.hub.heed(namespace, heeded);
+    }
+
+    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>, epoch: u32) {
+        self.hub.join(namespace, member, epoch);
     }
 
     /// Tells other processes; else why that was not possible.

@@ -186,6 +186,10 @@ impl<F: Feed> Relay<F> {
     /// backlog.
     async fn publish(&self, batch: Batch, backlog: &mut Backlog) -> Result<Place, FeedError> {
         let Batch { mut changes, epochs, mut overflown, place } = batch;
+        // Before anything is left out: what came after a strategy switch may matter to others.
+        for (namespace, epoch) in &epochs {
+            self.hub.raise(namespace, *epoch);
+        }
         overflown.retain(|namespace| self.hub.minds(namespace));
         if !overflown.is_empty() {
             tracing::warn!(?overflown, "too much has changed to tell of each key: clearing");

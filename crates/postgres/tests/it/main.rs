@@ -1,5 +1,6 @@
 //! Against a real Postgres; skipped visibly where there is none.
 
+mod choices;
 mod counting;
 mod feed;
 mod journal;

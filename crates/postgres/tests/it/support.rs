@@ -6,10 +6,11 @@ use larder_postgres::{Database, DatabaseOptions, FeedOptions, PostgresFeed, Purp
 use larder_stack::testing::{self, TestDatabase, TestPostgres};
 use sqlx::{Connection, Executor, PgConnection};
 
-const LARDER: [&str; 3] = [
+const LARDER: [&str; 4] = [
     include_str!("../../../../migrations/0001_larder.sql"),
     include_str!("../../../../migrations/0003_feed.sql"),
     include_str!("../../../../migrations/0005_journal.sql"),
+    include_str!("../../../../migrations/0008_strategies.sql"),
 ];
 
 const THINGS: &str = "
