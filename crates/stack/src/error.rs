@@ -44,6 +44,14 @@ pub enum StackError {
     /// A topology's name that is none.
     #[error("unknown topology {0:?}: use 3x1, 3x0 or 1x2")]
     Topology(String),
+    /// Slots that cannot be moved.
+    #[error("{slots} slots cannot be moved: {reason}")]
+    Reshard {
+        /// How many were to be.
+        slots: usize,
+        /// Why not.
+        reason: String,
+    },
     /// A file of the state directory cannot be used.
     #[error("{}: {source}", path.display())]
     File {

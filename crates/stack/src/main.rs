@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use larder_stack::{Service, Stack, StackOptions, Topology, env_file, exec};
+use larder_stack::{Resharded, Service, Stack, StackOptions, Topology, env_file, exec, reshard};
 
 /// Starts, stops and breaks a local Postgres and Redis Cluster.
 #[derive(Parser)]
@@ -65,6 +65,15 @@ enum Command {
     /// Keep a program running beside the servers.
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Move slots, with what is in them, from the primary that has the most to the one that has the
+    /// fewest, while all goes on.
+    Reshard {
+        #[arg(long, default_value_t = 2_000)]
+        slots: usize,
+        /// Of another cluster than this stack's first, comma-separated.
+        #[arg(long, value_delimiter = ',')]
+        nodes: Vec<String>,
+    },
     /// Run a command with throw-away servers, which end with it.
     Exec {
         #[arg(long, default_value = "3x1")]
@@ -157,9 +166,25 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Service(ServiceCommand::Stop { name }) => {
             Service::new(&state, &name).stop(Duration::from_secs(15));
         }
+        Command::Reshard { slots, nodes } => {
+            let nodes = if nodes.is_empty() { nodes_of(&state)? } else { nodes };
+            let moved = reshard(&nodes, slots).await?;
+            let Resharded { slots, keys, from, to } = moved;
+            println!("Moved {slots} slots with {keys} keys from {from} to {to}.");
+        }
         Command::Exec { topology, command } => return Ok(exec::exec(topology, &command).await?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The Redis nodes of the stack that runs, whatever brought it up.
+fn nodes_of(state: &std::path::Path) -> Result<Vec<String>> {
+    let env = state.join("env");
+    let settings = if env.exists() { env_file::read(&env)? } else { Vec::new() };
+    match settings.into_iter().find(|(key, _)| key == "REDIS_NODES") {
+        Some((_, nodes)) => Ok(nodes.split(',').map(str::to_owned).collect()),
+        None => bail!("no stack runs in {}: make up", state.display()),
+    }
 }
 
 fn open(state: &std::path::Path) -> Result<Stack> {

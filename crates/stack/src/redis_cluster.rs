@@ -1,7 +1,6 @@
 //! A private Redis Cluster, formed without `redis-cli`.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use crate::binaries::Binaries;
 use crate::error::StackError;
 use crate::ports::{BUS_OFFSET, require_free};
 use crate::process::{Identity, log_file, pid_file, spawn, tail};
+use crate::reshard::in_time;
 use crate::topology::{SLOTS, Topology};
 use crate::user::RunAs;
 
@@ -280,8 +280,8 @@ impl Node {
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let client = redis::Client::open(self.url())?;
         let mut connection: MultiplexedConnection =
-            in_time(client.get_multiplexed_async_connection()).await?;
-        in_time(command.query_async(&mut connection)).await
+            in_time(ANSWER, client.get_multiplexed_async_connection()).await?;
+        in_time(ANSWER, command.query_async(&mut connection)).await
     }
 
     async fn wait_until(
@@ -303,12 +303,6 @@ impl Node {
         }
         Ok(())
     }
-}
-
-async fn in_time<T>(answer: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    tokio::time::timeout(ANSWER, answer).await.unwrap_or_else(|_elapsed| {
-        Err(redis::RedisError::from((redis::ErrorKind::Io, "no answer in time")))
-    })
 }
 
 /// The node in `folder` as it runs, or a new process for it.

@@ -5,3 +5,4 @@ mod clusters;
 mod exec;
 mod lifecycle;
 mod regions;
+mod reshard;
