@@ -86,13 +86,16 @@ fn get_many(criterion: &mut Criterion) {
     for (tier, l1) in [("l1", true), ("l2", false)] {
         let source = page.clone();
         let larder = cache(&memory(), one_tier(l1)).with_source(move |_| load(source.clone()));
-        fill(&runtime, &larder, &page, KEYS);
+        // The twin of Redis looks through all that it holds each time: few keys, so that this is
+        // not what is timed.
+        let held = if l1 { KEYS } else { BATCHES[BATCHES.len() - 1] };
+        fill(&runtime, &larder, &page, held);
         for batch in BATCHES {
             group.throughput(Throughput::Elements(batch));
             group.bench_function(BenchmarkId::new(tier, batch), |b| {
                 let mut next = keys();
                 b.to_async(&runtime).iter(|| {
-                    let wanted: Vec<u64> = (0..batch).map(|_| next()).collect();
+                    let wanted: Vec<u64> = (0..batch).map(|_| next() % held).collect();
                     let larder = &larder;
                     async move { black_box(larder.get_many(&wanted).await) }
                 });

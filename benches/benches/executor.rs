@@ -32,7 +32,9 @@ fn executor(criterion: &mut Criterion) {
          GRANT SELECT ON things TO {role}"
     )));
     let options = DatabaseOptions { max_connections: 1, ..DatabaseOptions::new(&database.app_url) };
-    let counted = Database::new(&options).expect("the options are valid");
+    // Its pool belongs to the runtime that it is made in.
+    let counted = runtime.block_on(async { Database::new(&options) });
+    let counted = counted.expect("the options are valid");
     // As the counted pool is: a connection that was just used is not tested first.
     let plain = runtime
         .block_on(

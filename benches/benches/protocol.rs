@@ -37,7 +37,13 @@ impl Scene {
         }
         let runtime = Runtime::new().expect("a runtime");
         let redis = runtime.block_on(testing::redis_cluster(Topology::ThreeByOne));
-        let options = RedisOptions::new(redis.nodes());
+        let patient = Duration::from_secs(10);
+        let options = RedisOptions {
+            // Nothing here is about time limits.
+            response_timeout: patient,
+            overall_timeout: patient,
+            ..RedisOptions::new(redis.nodes())
+        };
         let l2 = runtime.block_on(async {
             let tier = RedisTier::connect(options).expect("the options are valid");
             let l2 = Arc::new(L2::Redis(tier));
