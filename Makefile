@@ -73,6 +73,14 @@ check: ## Format, lints, docs, dependencies: what a change must pass before revi
 check-deploy: ## What is in deploy/, with every tool it can be checked with (fetches them)
 	@deploy/test.sh
 
+.PHONY: test-dashboard
+test-dashboard: ## The dashboard in a headless Chromium (installs it); pictures in target/screenshots
+	@deploy/dashboard.sh
+
+.PHONY: dashboard-image
+dashboard-image: ## The picture of the dashboard in README.md, made anew
+	@deploy/dashboard.sh image
+
 .PHONY: bench
 bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes
 	cargo build --release --quiet -p larder-bench -p catalog-api

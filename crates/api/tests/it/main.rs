@@ -1,5 +1,6 @@
 //! The service as a process of its own, on real servers.
 
+mod browser;
 mod coherence;
 mod counting;
 mod dashboard;

@@ -23,8 +23,8 @@ const percent = (ratio) => (ratio === null ? "–" : `${number(100 * ratio)} %`)
 
 function time(milliseconds) {
   if (milliseconds === null) return "–";
-  if (milliseconds < 1) return `${milliseconds.toFixed(2)} ms`;
-  if (milliseconds < 10) return `${milliseconds.toFixed(1)} ms`;
+  if (milliseconds < 1) return `${Number(milliseconds.toFixed(2))} ms`;
+  if (milliseconds < 10) return `${Number(milliseconds.toFixed(1))} ms`;
   if (milliseconds < 1000) return `${whole.format(milliseconds)} ms`;
   return `${number(milliseconds / 1000)} s`;
 }
@@ -54,6 +54,8 @@ const charts = {
       { label: "queries", value: (point) => point.queries_per_second },
     ],
     format: number,
+    // The odd query of an idle process is no mountain.
+    least: 10,
     filled: true,
   }),
   hits: new Chart(by("hits"), {
@@ -70,6 +72,7 @@ const charts = {
       { label: "99 %", value: (point) => point.p99_ms },
     ],
     format: time,
+    logarithmic: true,
   }),
 };
 

@@ -22,11 +22,30 @@ function ceiling(value) {
   return { top: 10 * power, steps: 5 };
 }
 
-// How much time is shown: as much as there is, in steps, so that the scale seldom changes.
+// Values from well below a millisecond to seconds: each step is ten times the one before.
+function decades(values) {
+  const there = values.filter((value) => value > 0);
+  const low = Math.floor(Math.log10(Math.min(1, ...there)));
+  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(1, ...there))));
+  const bottom = 10 ** low;
+  return {
+    ticks: Array.from({ length: high - low + 1 }, (_, step) => 10 ** (low + step)),
+    part: (value) => Math.log10(Math.max(value, bottom) / bottom) / (high - low),
+  };
+}
+
+function linear({ top, steps }) {
+  return {
+    ticks: Array.from({ length: steps + 1 }, (_, step) => (top * step) / steps),
+    part: (value) => value / top,
+  };
+}
+
+// How much time is shown: as much as there is, in steps, so that the scale moves seldom.
 function span(points, width) {
   const most = width < 480 ? 120_000 : 300_000;
   const there = points.at(-1).at_ms - points[0].at_ms;
-  return [60_000, 120_000, 180_000, most].find((step) => step >= Math.min(there, most)) ?? most;
+  return Math.min(most, Math.max(60_000, 20_000 * Math.ceil(there / 20_000)));
 }
 
 export function ago(milliseconds) {
@@ -37,10 +56,10 @@ export function ago(milliseconds) {
 
 export class Chart {
   // `lines`: [{ label, value(point) }], the first and second in their colours; `format` writes a value;
-  // `fixed`: the scale's end, where it is always the same; `filled`: whether what lies below the second
-  // line, and between the two, is filled.
-  constructor(svg, { lines, format, fixed, filled }) {
-    Object.assign(this, { svg, lines, format, fixed, filled, points: [], marks: [], pointer: null });
+  // `least`: the scale's end at least; `fixed`: that end, where it is always the same; `logarithmic`: whether equal steps are equal
+  // factors; `filled`: whether what lies below the second line, and between the two, is filled.
+  constructor(svg, { lines, format, least = 0, fixed, logarithmic, filled }) {
+    Object.assign(this, { svg, lines, format, least, fixed, logarithmic, filled, points: [], marks: [], pointer: null });
     svg.addEventListener("pointermove", (event) => this.point(event.offsetX));
     svg.addEventListener("pointerleave", () => this.point(null));
     new ResizeObserver(() => this.draw()).observe(svg);
@@ -63,15 +82,17 @@ export class Chart {
     const end = this.points.at(-1).at_ms;
     const shown = this.points.filter((point) => point.at_ms >= end - length);
     const values = this.lines.flatMap((line) => shown.map(line.value)).filter((value) => value !== null);
-    const { top, steps } = this.fixed ?? ceiling(Math.max(0, ...values));
+    const { ticks, part } = this.logarithmic
+      ? decades(values)
+      : linear(this.fixed ?? ceiling(Math.max(this.least, ...values)));
     const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
     const scale = {
       x: (at) => MARGIN.left + ((at - end + length) / length) * inner.width,
-      y: (value) => MARGIN.top + (1 - value / top) * inner.height,
+      y: (value) => MARGIN.top + (1 - part(value)) * inner.height,
     };
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.svg.replaceChildren(
-      ...this.axes(scale, { top, steps, length, width, height }),
+      ...this.axes(scale, { ticks, length, width, height }),
       ...(this.filled ? this.areas(shown, scale) : []),
       ...this.marked(end - length, scale, width, height),
       ...this.lines.flatMap((line, index) => this.line(shown, line, index, scale)),
@@ -79,14 +100,13 @@ export class Chart {
     );
   }
 
-  axes(scale, { top, steps, length, width, height }) {
+  axes(scale, { ticks, length, width, height }) {
     const drawn = [];
-    for (let step = 0; step <= steps; step += 1) {
-      const value = (top * step) / steps;
+    for (const value of ticks) {
       const y = scale.y(value);
       drawn.push(shape("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y, y2: y }));
       // Low pictures have room for the ends alone.
-      if (height > 160 || step === 0 || step === steps) {
+      if (height > 160 || value === ticks[0] || value === ticks.at(-1)) {
         drawn.push(shape("text", { x: MARGIN.left - 8, y: y + 4, "text-anchor": "end" }, this.format(value)));
       }
     }
