@@ -7,6 +7,7 @@ use catalog_service::{Catalogue, NamespaceSettings};
 use larder_postgres::{Database, adopt_strategy};
 use larder_telemetry::Registry;
 
+use crate::closing::Closing;
 use crate::config::Config;
 
 /// The state of the application.
@@ -15,6 +16,7 @@ pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) filler: Bytes,
+    pub(crate) closing: Closing,
     /// What the change feed is read from, where that is another role's.
     pub(crate) feed: Option<Database>,
 }

@@ -20,14 +20,12 @@ use thiserror::Error;
 
 use crate::admin::{self, Access};
 use crate::app::State;
+use crate::closing::{Closing, Patience, told_to_leave};
 use crate::coherence;
 use crate::config::{Config, ConfigError};
 use crate::problem::Problem;
 use crate::routes;
 use crate::writes;
-
-/// How long a shutdown waits for requests under way.
-const GRACE_SECONDS: u64 = 10;
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -59,6 +57,8 @@ pub enum ServeError {
 pub struct Server {
     address: SocketAddr,
     handle: ServerHandle,
+    closing: Closing,
+    drain: Duration,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -69,9 +69,10 @@ impl Server {
         self.address
     }
 
-    /// Lets requests under way end, and stops.
+    /// Stops as at SIGTERM: says that it is not ready for `server.drain_ms`, then lets requests under
+    /// way end and applies what is journaled, within `server.shutdown_timeout_ms`.
     pub async fn stop(self) {
-        self.handle.stop(true).await;
+        self.closing.close(&self.handle, self.drain).await;
         // It has been told to end; its result says no more.
         let _ = self.running.await;
     }
@@ -117,8 +118,12 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         chosen => chosen,
     };
     let traced = telemetry.is_tracing();
+    let patience = Patience::of(&server);
+    let closing = state.closing.clone();
+    let leaving = closing.clone();
     let deadline = Duration::from_millis(server.request_deadline_ms);
     let app = move || {
+        let leaving = leaving.clone();
         App::new()
             .app_data(state.clone())
             .app_data(PayloadConfig::new(server.max_body_bytes))
@@ -131,6 +136,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
                     .error_handler(|error, _| Problem::field("query", error.to_string()).into()),
             )
             .wrap(from_fn(move |request, next| within(deadline, request, next)))
+            .wrap(from_fn(move |request, next| told_to_leave(leaving.clone(), request, next)))
             .wrap(RequestMetrics::default())
             .wrap(Condition::new(traced, RequestTracing::new()))
             .configure(|service| {
@@ -141,23 +147,34 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     };
     let server = HttpServer::new(app)
         .workers(workers)
-        .shutdown_timeout(GRACE_SECONDS)
+        .max_connections(server.max_connections.div_ceil(workers))
+        .client_request_timeout(Duration::from_millis(server.client_request_timeout_ms))
+        .client_disconnect_timeout(Duration::from_millis(server.client_disconnect_timeout_ms))
+        .keep_alive(Duration::from_millis(server.keep_alive_ms))
+        .disable_signals()
+        .shutdown_timeout(patience.requests.as_millis().div_ceil(1_000) as u64)
         .listen(listener)
         .map_err(|source| ServeError::Bind { address, source })?
         .run();
     let handle = server.handle();
+    tokio::spawn(closing.clone().on_signal(handle.clone(), patience.drain));
     let running = tokio::spawn(async move {
         let ended = server.await;
-        if !catalogue.drain(writes::DRAIN).await {
-            tracing::info!("some writes are left to be applied by another process");
-        }
-        if let Some(coherence) = coherence {
-            // Another process is to relay at once.
-            coherence.resign().await;
+        let rest = tokio::time::timeout(patience.journal, async {
+            if !catalogue.drain(patience.journal * 4 / 5).await {
+                tracing::info!("some writes are left to be applied by another process");
+            }
+            if let Some(coherence) = coherence {
+                // Another process is to relay at once.
+                coherence.resign().await;
+            }
+        });
+        if rest.await.is_err() {
+            tracing::warn!("the database did not answer: stopping without it");
         }
         ended
     });
-    Ok(Server { address, handle, running })
+    Ok(Server { address, handle, closing, drain: patience.drain, running })
 }
 
 async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {
@@ -207,8 +224,14 @@ async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeErro
     };
     let filler =
         if config.server.bench_routes { routes::bench::filler() } else { Default::default() };
-    let state =
-        State { catalogue, config, registry: telemetry.registry(), filler, feed: kept.feed };
+    let state = State {
+        catalogue,
+        config,
+        registry: telemetry.registry(),
+        filler,
+        closing: Closing::default(),
+        feed: kept.feed,
+    };
     for (view, settings) in settings {
         state.adopt(view, settings).await?;
     }
