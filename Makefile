@@ -81,6 +81,20 @@ test-dashboard: ## The dashboard in a headless Chromium (installs it); pictures 
 dashboard-image: ## The picture of the dashboard in README.md, made anew
 	@deploy/dashboard.sh image
 
+.PHONY: test-up
+test-up: ## make up again, after kill -9, with a taken port, a full disk, …: some minutes
+	@deploy/test-up.sh
+
+.PHONY: reshard
+reshard: ## Move SLOTS=2000 slots of the running stack to another Redis primary, while all goes on
+	@$(TARGET_DIR)/release/larder-stack reshard --slots $(or $(SLOTS),2000)
+
+.PHONY: rolling
+rolling: deps ## Replicas replaced and slots moved under load, ROUNDS=10 times: no request may fail
+	cargo build --workspace --all-targets --quiet
+	LARDER_REQUIRE_SERVERS=1 LARDER_REQUIRE_DEPLOY_TOOLS=1 LARDER_ROUNDS=$(or $(ROUNDS),10) \
+		$(TARGET_DIR)/debug/larder-stack exec --topology 3x1 -- $(RUN_TESTS) -p catalog-api rolling::
+
 .PHONY: bench
 bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes
 	cargo build --release --quiet -p larder-bench -p catalog-api

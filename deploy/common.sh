@@ -2,7 +2,25 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 STACK_DIR=${STACK_DIR:-.stack}
-RELEASE=${CARGO_TARGET_DIR:-target}/release
+# PROFILE=dev builds quicker what runs slower.
+PROFILE=${PROFILE:-release}
+case $PROFILE in
+    dev) RELEASE=${CARGO_TARGET_DIR:-target}/debug ;;
+    *) RELEASE=${CARGO_TARGET_DIR:-target}/$PROFILE ;;
+esac
+
+# Ends with one line that says what to do.
+fail() {
+    echo "$1" >&2
+    exit "${2:-69}"
+}
+
+# A port that somebody else has is named with the variable that moves ours.
+require_free() { # HOST PORT VARIABLE
+    if (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; then
+        fail "Port $2 is taken by another process; choose another with $3=…"
+    fi
+}
 
 # The settings of a running stack (KEY=value lines), as the API reads them.
 load_env() {
@@ -71,6 +89,17 @@ require_running() {
         native) ;;
         *) echo "No stack is running: make up" >&2; exit 69 ;;
     esac
+}
+
+# The shape of the Redis Cluster is one of four, in containers one.
+check_topology() {
+    case ${TOPOLOGY:-3x1} in
+        standalone | 1x2 | 3x0 | 3x1) ;;
+        *) fail "TOPOLOGY must be standalone, 1x2, 3x0 or 3x1, not '$TOPOLOGY'." 64 ;;
+    esac
+    if [ "$KIND" = docker ] && [ "${TOPOLOGY:-3x1}" != 3x1 ]; then
+        fail "TOPOLOGY=$TOPOLOGY: in containers there is 3x1 alone; use STACK=native." 64
+    fi
 }
 
 # Sets KIND to the way to run the stack, and says why.

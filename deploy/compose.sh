@@ -58,14 +58,10 @@ address() {
     esac
 }
 
-# A port that somebody else has is named with the variable that moves ours.
 check_ports() {
     local name
     for name in $PORTS; do
-        if (exec 3<>"/dev/tcp/$(address)/${!name}") 2>/dev/null; then
-            echo "Port ${!name} is taken by another process; choose another with $name=…" >&2
-            exit 69
-        fi
+        require_free "$(address)" "${!name}" "$name"
     done
 }
 

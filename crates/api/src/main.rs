@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use catalog_api::config::{self, Config, ConfigError};
@@ -21,6 +22,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SABOTAGE: &str = "LARDER_SABOTAGE";
 /// The variable that names a place to crash at: for tests of what must survive it.
 const CRASH_AT: &str = "LARDER_CRASH_AT";
+
+/// How long a stop waits for the receiver of telemetry.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Exit codes of sysexits.h.
 const EX_USAGE: u8 = 64;
@@ -146,8 +150,24 @@ async fn serve(config: Config, announce: Option<PathBuf>) -> anyhow::Result<()> 
             .with_context(|| format!("--announce {}", file.display()))?;
     }
     server.wait().await?;
-    tokio::task::spawn_blocking(move || telemetry.shutdown()).await?;
+    exported(telemetry).await;
     Ok(())
+}
+
+/// Exports what is left, unless the receiver is too slow: then it is lost.
+async fn exported(telemetry: Telemetry) {
+    let runtime = tokio::runtime::Handle::current();
+    let (done, ended) = tokio::sync::oneshot::channel();
+    // No thread of the runtime's, which would be waited for: this one ends with the process.
+    std::thread::spawn(move || {
+        let _guard = runtime.enter();
+        telemetry.shutdown();
+        // Nobody waits any more: it took too long.
+        let _ = done.send(());
+    });
+    if tokio::time::timeout(EXPORT_PATIENCE, ended).await.is_err() {
+        tracing::warn!("the receiver of telemetry does not answer: stopping without it");
+    }
 }
 
 /// A progress bar on a terminal; elsewhere a line for each table.

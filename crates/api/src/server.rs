@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::admin::{self, Access};
 use crate::app::State;
+use crate::closing::{Closing, Patience, told_to_leave};
 use crate::coherence;
 use crate::config::{Config, ConfigError};
 use crate::dashboard::{self, Hub};
@@ -29,9 +30,6 @@ use crate::problem::Problem;
 use crate::routes;
 use crate::switching::{self, Switching};
 use crate::writes;
-
-/// How long a shutdown waits for requests under way.
-const GRACE_SECONDS: u64 = 10;
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -64,6 +62,8 @@ pub struct Server {
     address: SocketAddr,
     handle: ServerHandle,
     hub: Data<Hub>,
+    closing: Closing,
+    drain: Duration,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
@@ -74,10 +74,11 @@ impl Server {
         self.address
     }
 
-    /// Lets requests under way end, and stops.
+    /// Stops as at SIGTERM: says that it is not ready for `server.drain_ms`, then lets requests under
+    /// way end and applies what is journaled, within `server.shutdown_timeout_ms`.
     pub async fn stop(self) {
         self.hub.close();
-        self.handle.stop(true).await;
+        self.closing.close(&self.handle, self.drain).await;
         // It has been told to end; its result says no more.
         let _ = self.running.await;
     }
@@ -128,9 +129,13 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         chosen => chosen,
     };
     let traced = telemetry.is_tracing();
+    let patience = Patience::of(&server);
+    let closing = state.closing.clone();
+    let leaving = closing.clone();
     let deadline = Duration::from_millis(server.request_deadline_ms);
     let viewed = hub.clone();
     let app = move || {
+        let leaving = leaving.clone();
         App::new()
             .app_data(state.clone())
             .app_data(PayloadConfig::new(server.max_body_bytes))
@@ -143,6 +148,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
                     .error_handler(|error, _| Problem::field("query", error.to_string()).into()),
             )
             .wrap(from_fn(move |request, next| within(deadline, request, next)))
+            .wrap(from_fn(move |request, next| told_to_leave(leaving.clone(), request, next)))
             .wrap(RequestMetrics::default())
             .wrap(Condition::new(traced, RequestTracing::new()))
             .configure(|service| {
@@ -154,30 +160,41 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     };
     let server = HttpServer::new(app)
         .workers(workers)
-        .shutdown_timeout(GRACE_SECONDS)
+        .max_connections(server.max_connections.div_ceil(workers))
+        .client_request_timeout(Duration::from_millis(server.client_request_timeout_ms))
+        .client_disconnect_timeout(Duration::from_millis(server.client_disconnect_timeout_ms))
+        .keep_alive(Duration::from_millis(server.keep_alive_ms))
+        .disable_signals()
+        .shutdown_timeout(patience.requests.as_millis().div_ceil(1_000) as u64)
         .listen(listener)
         .map_err(|source| ServeError::Bind { address, source })?
         .run();
     let handle = server.handle();
-    let closing = hub.clone();
+    tokio::spawn(closing.clone().on_signal(handle.clone(), patience.drain));
+    let viewers = hub.clone();
     let running = tokio::spawn(async move {
         let ended = server.await;
-        closing.close();
+        viewers.close();
         // It may have ended for another reason: then it does not listen.
         let _ = stop_following.send(());
-        if following.await.is_err() {
-            tracing::warn!("what was chosen was not followed any more");
-        }
-        if !shared.catalogue.drain(writes::DRAIN).await {
-            tracing::info!("some writes are left to be applied by another process");
-        }
-        if let Some(coherence) = coherence {
-            // Another process is to relay at once.
-            coherence.resign().await;
+        let rest = tokio::time::timeout(patience.journal, async {
+            if following.await.is_err() {
+                tracing::warn!("what was chosen was not followed any more");
+            }
+            if !shared.catalogue.drain(patience.journal * 4 / 5).await {
+                tracing::info!("some writes are left to be applied by another process");
+            }
+            if let Some(coherence) = coherence {
+                // Another process is to relay at once.
+                coherence.resign().await;
+            }
+        });
+        if rest.await.is_err() {
+            tracing::warn!("the database did not answer: stopping without it");
         }
         ended
     });
-    Ok(Server { address, handle, hub, running })
+    Ok(Server { address, handle, hub, closing, drain: patience.drain, running })
 }
 
 async fn state(
@@ -238,7 +255,8 @@ async fn state(
     switching.follow(&catalogue).await?;
     coherence::settle(&kept.coherence).await;
     let (registry, feed) = (telemetry.registry(), kept.feed);
-    Ok(State { catalogue, config, registry, filler, feed, switching })
+    let closing = Closing::default();
+    Ok(State { catalogue, config, registry, filler, closing, feed, switching })
 }
 
 /// Ends a request that takes longer than it may; what it waits for is dropped with it.

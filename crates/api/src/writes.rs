@@ -1,7 +1,6 @@
 //! Writes that wait in a journal: where the catalogue gets it, and how its answers look.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ETAG;
@@ -26,10 +25,6 @@ pub(crate) const LARDER_POSITION: &str = "Larder-Position";
 
 /// What an acknowledged write rests on.
 pub(crate) const LARDER_MODE: &str = "Larder-Mode";
-
-/// How long a stop waits until what is journaled is applied. What is not is applied by another
-/// process, or after the next start.
-pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The journal in Postgres.
 pub(crate) fn journaled(

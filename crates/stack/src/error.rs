@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::topology::Topology;
+
 /// Why a stack could not do what it was asked to.
 #[derive(Debug, Error)]
 pub enum StackError {
@@ -42,7 +44,7 @@ pub enum StackError {
         log: String,
     },
     /// A topology's name that is none.
-    #[error("unknown topology {0:?}: use 3x1, 3x0 or 1x2")]
+    #[error("TOPOLOGY must be standalone, 1x2, 3x0 or 3x1, not {0:?}")]
     Topology(String),
     /// Slots that cannot be moved.
     #[error("{slots} slots cannot be moved: {reason}")]
@@ -51,6 +53,19 @@ pub enum StackError {
         slots: usize,
         /// Why not.
         reason: String,
+    },
+    /// A stack that runs in another topology.
+    #[error(
+        "the stack in {} runs as {has}, not as {wanted}: make down first, or say TOPOLOGY={has}",
+        state.display()
+    )]
+    OtherTopology {
+        /// Its folder.
+        state: PathBuf,
+        /// What it runs as.
+        has: Topology,
+        /// What was asked for.
+        wanted: Topology,
     },
     /// A file of the state directory cannot be used.
     #[error("{}: {source}", path.display())]

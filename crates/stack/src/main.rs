@@ -23,9 +23,9 @@ struct Cli {
 enum Command {
     /// Start what does not run, and wait until all of it serves.
     Up {
-        /// 3x1, 3x0 or 1x2 (primaries x replicas).
-        #[arg(long, env = "LARDER_STACK_TOPOLOGY", default_value = "3x1")]
-        topology: Topology,
+        /// standalone, 1x2, 3x0 or 3x1 (primaries x replicas) [default: as it was, else 3x1].
+        #[arg(long, env = "TOPOLOGY")]
+        topology: Option<Topology>,
         #[arg(long, env = "LARDER_STACK_POSTGRES_PORT", default_value_t = 15_432)]
         postgres_port: u16,
         /// The first node's port; the others follow.
@@ -94,7 +94,7 @@ enum ServiceCommand {
     /// Start it, unless it runs from the same program and settings.
     Start {
         name: String,
-        /// The http:// URL that answers 200 when it is ready.
+        /// The http:// URL that answers 200 when it is ready, or the tcp:// one that takes connections.
         #[arg(long)]
         ready: String,
         #[arg(last = true, required = true)]
@@ -121,6 +121,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Up { topology, postgres_port, redis_port, regions, redis2_port } => {
             let mut options = StackOptions::new(&state);
+            let before = Stack::open(&state).map(|stack| stack.topology());
+            let topology = topology.or(before).unwrap_or_default();
             options.topology = topology;
             options.postgres_port = postgres_port;
             options.redis_base_port = redis_port;
@@ -164,7 +166,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             println!("{name:14} {outcome}");
         }
         Command::Service(ServiceCommand::Stop { name }) => {
-            Service::new(&state, &name).stop(Duration::from_secs(15));
+            Service::new(&state, &name).stop(Duration::from_secs(30));
         }
         Command::Reshard { slots, nodes } => {
             let nodes = if nodes.is_empty() { nodes_of(&state)? } else { nodes };

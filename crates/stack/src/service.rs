@@ -68,7 +68,8 @@ impl Service {
         &self.folder
     }
 
-    /// Runs `command` in the background until `ready` (an `http://` URL) answers 200.
+    /// Runs `command` in the background until `ready` answers: an `http://` URL with 200, a `tcp://` one
+    /// by taking a connection.
     ///
     /// If it already runs, from the same program file and settings, nothing happens.
     ///
@@ -105,7 +106,7 @@ impl Service {
                 identity.stop(Signal::TERM, Duration::from_secs(5));
                 return Err(StackError::NotReady {
                     server: self.name.clone(),
-                    reason: format!("{ready} did not answer 200"),
+                    reason: format!("{ready} did not answer"),
                     log: tail(&log, 20),
                 });
             }
@@ -113,6 +114,13 @@ impl Service {
         }
         std::fs::write(&noted, wanted).map_err(StackError::file(&noted))?;
         Ok(outcome)
+    }
+
+    /// Asks it to end, and does not wait.
+    pub fn ask_to_end(&self) {
+        if let Some(identity) = self.identity() {
+            identity.signal(Signal::TERM);
+        }
     }
 
     /// Asks it to end, waits, and kills it when it does not.
@@ -152,13 +160,16 @@ fn port_of(url: &str) -> Option<u16> {
 }
 
 fn address(url: &str) -> Option<&str> {
-    url.strip_prefix("http://")?.split('/').next()
+    url.strip_prefix("http://").or_else(|| url.strip_prefix("tcp://"))?.split('/').next()
 }
 
-/// Whether `url` answers 200, asked with the fewest means: no HTTP client needed for one GET.
+/// Whether `url` answers, asked with the fewest means: no HTTP client needed for one GET.
 fn answers(url: &str) -> bool {
     let ask = || -> Option<bool> {
         let host = address(url)?;
+        if url.starts_with("tcp://") {
+            return Some(TcpStream::connect(host).is_ok());
+        }
         let path = url.strip_prefix("http://")?.strip_prefix(host)?;
         let mut stream = TcpStream::connect(host).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;

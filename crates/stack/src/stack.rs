@@ -129,6 +129,12 @@ impl Stack {
         Self { options }
     }
 
+    /// The shape it is to have, or has.
+    #[must_use]
+    pub const fn topology(&self) -> Topology {
+        self.options.topology
+    }
+
     /// The stack in `state_dir`, as it was last brought up; `None` if it never was.
     #[must_use]
     pub fn open(state_dir: &Path) -> Option<Self> {
@@ -148,7 +154,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// When a program is missing, a port is taken, or a server does not come up.
+    /// When a program is missing, a port is taken, a server does not come up, or the stack runs in
+    /// another topology.
     pub async fn up(&self) -> Result<StackInfo, StackError> {
         let options = &self.options;
         let state = std::path::absolute(&options.state_dir)
@@ -157,6 +164,11 @@ impl Stack {
         if let Some(before) = Self::open(&state)
             && before.differs(options)
         {
+            let has = before.options.topology;
+            if has != options.topology && before.status().iter().any(|one| one.pid.is_some()) {
+                let wanted = options.topology;
+                return Err(StackError::OtherTopology { state, has, wanted });
+            }
             // Another shape or other ports: the old servers would be in the way, or forgotten.
             before.down(false)?;
             for region in before.options.regions() {
@@ -207,8 +219,11 @@ impl Stack {
     pub fn down(&self, clean: bool) -> Result<(), StackError> {
         let options = &self.options;
         let state = &options.state_dir;
-        for service in Service::all(state) {
-            service.stop(Duration::from_secs(15));
+        // All at once, and each again when it is waited for: who drains has nobody to drain for.
+        let services = Service::all(state);
+        services.iter().for_each(Service::ask_to_end);
+        for service in services {
+            service.stop(Duration::from_secs(20));
         }
         for cluster in self.clusters() {
             cluster.stop();

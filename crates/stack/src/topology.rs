@@ -19,18 +19,21 @@ pub enum Topology {
     /// `1x2`: one primary with all slots and two replicas; does not fail over by itself,
     /// because replicas are elected by a majority of primaries.
     OneByTwo,
+    /// `standalone`: one primary with all slots and nothing beside it; what it held is lost with it.
+    Standalone,
 }
 
 impl Topology {
     /// All of them, the default first.
-    pub const ALL: [Self; 3] = [Self::ThreeByOne, Self::ThreeByZero, Self::OneByTwo];
+    pub const ALL: [Self; 4] =
+        [Self::ThreeByOne, Self::ThreeByZero, Self::OneByTwo, Self::Standalone];
 
     /// How many primaries.
     #[must_use]
     pub const fn primaries(self) -> usize {
         match self {
             Self::ThreeByOne | Self::ThreeByZero => 3,
-            Self::OneByTwo => 1,
+            Self::OneByTwo | Self::Standalone => 1,
         }
     }
 
@@ -39,7 +42,7 @@ impl Topology {
     pub const fn replicas(self) -> usize {
         match self {
             Self::ThreeByOne => 1,
-            Self::ThreeByZero => 0,
+            Self::ThreeByZero | Self::Standalone => 0,
             Self::OneByTwo => 2,
         }
     }
@@ -61,7 +64,10 @@ impl Topology {
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.primaries(), self.replicas())
+        match self {
+            Self::Standalone => f.write_str("standalone"),
+            _ => write!(f, "{}x{}", self.primaries(), self.replicas()),
+        }
     }
 }
 
@@ -99,6 +105,9 @@ mod tests {
             assert_eq!(topology.to_string().parse::<Topology>().ok(), Some(topology));
         }
         let refused = "2x1".parse::<Topology>().expect_err("is no topology");
-        assert_eq!(refused.to_string(), "unknown topology \"2x1\": use 3x1, 3x0 or 1x2");
+        assert_eq!(
+            refused.to_string(),
+            "TOPOLOGY must be standalone, 1x2, 3x0 or 3x1, not \"2x1\""
+        );
     }
 }

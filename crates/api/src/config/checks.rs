@@ -51,6 +51,11 @@ impl Config {
         for (key, value) in [
             ("server.max_body_bytes", self.server.max_body_bytes as u64),
             ("server.request_deadline_ms", self.server.request_deadline_ms),
+            ("server.client_request_timeout_ms", self.server.client_request_timeout_ms),
+            ("server.client_disconnect_timeout_ms", self.server.client_disconnect_timeout_ms),
+            ("server.keep_alive_ms", self.server.keep_alive_ms),
+            ("server.max_connections", self.server.max_connections as u64),
+            ("server.shutdown_timeout_ms", self.server.shutdown_timeout_ms),
         ] {
             if value == 0 {
                 return Err(ConfigError::value(key, "must be at least 1"));

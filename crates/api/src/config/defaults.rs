@@ -21,6 +21,12 @@ impl Default for ServerConfig {
             workers: 0,
             max_body_bytes: 65_536,
             request_deadline_ms: 10_000,
+            client_request_timeout_ms: 5_000,
+            client_disconnect_timeout_ms: 1_000,
+            keep_alive_ms: 75_000,
+            max_connections: 10_000,
+            drain_ms: 0,
+            shutdown_timeout_ms: 15_000,
             bench_routes: false,
             admin_key: String::new(),
         }

@@ -47,6 +47,18 @@ pub struct ServerConfig {
     pub max_body_bytes: usize,
     /// How long a request may take before it is answered 504.
     pub request_deadline_ms: u64,
+    /// How long a client may take to send a request's head, and again for its body.
+    pub client_request_timeout_ms: u64,
+    /// How long a connection that is closed may take to end.
+    pub client_disconnect_timeout_ms: u64,
+    /// How long a connection is kept that asks nothing.
+    pub keep_alive_ms: u64,
+    /// Connections at the same time; more wait until one ends.
+    pub max_connections: usize,
+    /// How long a process that is told to end says that it is not ready before it stops listening.
+    pub drain_ms: u64,
+    /// How long it takes at most after that: two thirds for requests under way, one for the journal.
+    pub shutdown_timeout_ms: u64,
     /// Whether `/bench/static` is served.
     pub bench_routes: bool,
     /// What `Authorization: Bearer …` must hold for administration; empty: none.

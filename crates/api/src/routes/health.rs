@@ -20,8 +20,13 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// Ready means that Postgres answers: without Redis, requests are slower but served.
+/// Ready means that Postgres answers: without Redis, requests are slower but served. A process that
+/// is about to end is not, while it still serves: balancers are to ask others.
 async fn ready(state: Data<State>) -> HttpResponse {
+    if state.closing.has_begun() {
+        let body = json!({ "status": "closing" });
+        return HttpResponse::ServiceUnavailable().insert_header(("Retry-After", "1")).json(body);
+    }
     let postgres = state.catalogue.repository().ready().await;
     let redis = state.catalogue.shared().l2.is_available();
     let word = |up| if up { "up" } else { "down" };

@@ -160,7 +160,12 @@ impl Process {
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(&mut self) {
         self.signal(Signal::TERM);
-        eventually(Duration::from_secs(20), "the service ends", async || {
+        self.ended().await;
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self) {
+        eventually(Duration::from_secs(40), "the service ends", async || {
             self.child.try_wait().expect("asks for the process").is_some()
         })
         .await;

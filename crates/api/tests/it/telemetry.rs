@@ -29,9 +29,9 @@ use crate::support::{Service, eventually, service};
 
 /// What a receiver was sent.
 #[derive(Clone, Default)]
-struct Received {
+pub(crate) struct Received {
     spans: Arc<Mutex<Vec<Span>>>,
-    metrics: Arc<Mutex<Vec<String>>>,
+    pub(crate) metrics: Arc<Mutex<Vec<String>>>,
 }
 
 impl Received {
@@ -102,20 +102,34 @@ async fn http_receiver(received: Received) -> String {
 async fn grpc_receiver(received: Received) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(grpc_on(received, listener));
+    endpoint
+}
+
+/// The same on `listener`, until it is aborted.
+pub(crate) async fn grpc_on(received: Received, listener: tokio::net::TcpListener) {
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
     let server = tonic::transport::Server::builder()
         .add_service(TraceServiceServer::new(received.clone()))
         .add_service(MetricsServiceServer::new(received));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    endpoint
+    // Its end is no business of the test's.
+    let _ = server.serve_with_incoming(incoming).await;
 }
 
-fn exporting(endpoint: &str, protocol: &'static str) -> [(&'static str, String); 3] {
+pub(crate) fn exporting(endpoint: &str, protocol: &'static str) -> [(&'static str, String); 3] {
     [
         ("TELEMETRY__OTLP_ENDPOINT", endpoint.to_owned()),
         ("TELEMETRY__OTLP_PROTOCOL", protocol.to_owned()),
         ("TELEMETRY__EXPORT_INTERVAL_MS", "200".to_owned()),
     ]
+}
+
+/// The endpoint of a receiver that speaks `protocol`.
+pub(crate) async fn receiver(received: Received, protocol: &str) -> String {
+    match protocol {
+        "grpc" => grpc_receiver(received).await,
+        _ => http_receiver(received).await,
+    }
 }
 
 async fn traced(endpoint: &str, protocol: &'static str) -> Service {
@@ -149,10 +163,7 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 async fn requests_make_one_tree(protocol: &'static str) {
     let received = Received::default();
-    let endpoint = match protocol {
-        "grpc" => grpc_receiver(received.clone()).await,
-        _ => http_receiver(received.clone()).await,
-    };
+    let endpoint = receiver(received.clone(), protocol).await;
     let service = traced(&endpoint, protocol).await;
     service.connected().await;
     let parent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");

@@ -75,6 +75,13 @@ async fn three_primaries_alone_serve() {
 }
 
 #[tokio::test]
+async fn a_primary_alone_serves() {
+    if !testing::skip_without_servers("a_primary_alone_serves") {
+        serves(Topology::Standalone).await;
+    }
+}
+
+#[tokio::test]
 async fn one_primary_with_two_replicas_serves() {
     if !testing::skip_without_servers("one_primary_with_two_replicas_serves") {
         serves(Topology::OneByTwo).await;

@@ -158,6 +158,32 @@ async fn a_process_that_took_over_an_old_id_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_stack_that_runs_is_not_turned_into_another_topology() {
+    if testing::skip_without_servers("a_stack_that_runs_is_not_turned_into_another_topology") {
+        return;
+    }
+    let folder = folder();
+    let mut options = options(&folder, Topology::Standalone);
+    let fixture = Fixture { stack: Stack::new(options.clone()), folder };
+    fixture.stack.up().await.expect("comes up");
+    let before = fixture.stack.status();
+    options.topology = Topology::ThreeByZero;
+    let other = Stack::new(options);
+    let said = other.up().await.expect_err("it runs otherwise").to_string();
+    for part in ["runs as standalone, not as 3x0", "make down", "TOPOLOGY=standalone"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains('\n'), "{said}");
+    assert_eq!(fixture.stack.status(), before, "nothing was touched");
+    // Once it is down, nothing is in the way.
+    fixture.stack.down(false).expect("stops");
+    let info = other.up().await.expect("comes up in the other topology");
+    assert_eq!(info.redis_nodes[0].len(), 3);
+    assert!(other.is_serving().await);
+    other.down(true).expect("stops");
+}
+
+#[tokio::test]
 async fn one_server_of_a_stack_is_broken_and_mended() {
     if testing::skip_without_servers("one_server_of_a_stack_is_broken_and_mended") {
         return;

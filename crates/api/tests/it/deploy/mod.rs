@@ -13,6 +13,8 @@ use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
+pub(crate) use self::servers::Balancer;
+
 /// Set, a program that is not installed is a failure; else the tests that need it say so and pass.
 const REQUIRE_TOOLS: &str = "LARDER_REQUIRE_DEPLOY_TOOLS";
 

@@ -160,15 +160,15 @@ async fn roles_are_made_and_given_their_passwords_each_time() {
 }
 
 /// HAProxy in front of `replicas`, as Compose starts it, on ports of its own.
-pub(super) struct Balancer {
-    pub(super) url: String,
+pub(crate) struct Balancer {
+    pub(crate) url: String,
     pub(super) metrics: String,
     _program: Running,
 }
 
 impl Balancer {
     /// `None`, and says so, where `test` must be skipped for want of HAProxy.
-    pub(super) async fn start(folder: &Path, replicas: [&str; 2], test: &str) -> Option<Self> {
+    pub(crate) async fn start(folder: &Path, replicas: [&str; 2], test: &str) -> Option<Self> {
         let haproxy = tool("haproxy", test)?;
         let port = testing::free_ports(2);
         let (url, metrics) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", port + 1));

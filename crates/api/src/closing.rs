@@ -1,0 +1,97 @@
+//! How the service ends: it says that it is not ready, goes on serving for a while, and only then stops
+//! listening.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::middleware::Next;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
+
+use crate::config::ServerConfig;
+
+/// The part of the time for a shutdown that requests get at most, of three.
+const PARTS_FOR_REQUESTS: u32 = 2;
+
+/// Whether the service is about to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Closing(Arc<AtomicBool>);
+
+/// How long each part of a shutdown may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// `/readyz` says no, and everything is served.
+    pub(crate) drain: Duration,
+    /// Requests under way end.
+    pub(crate) requests: Duration,
+    /// What is journaled is applied, and the relay is handed over.
+    pub(crate) journal: Duration,
+}
+
+impl Closing {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Ends the service that `handle` is of: not ready from now on, in a while not listening.
+    pub(crate) async fn close(&self, handle: &ServerHandle, drain: Duration) {
+        self.0.store(true, Ordering::Release);
+        sleep(drain).await;
+        handle.stop(true).await;
+    }
+
+    /// Ends it when the process is told to: by SIGTERM as [`close`](Self::close) does, by a second one
+    /// without waiting any longer for balancers, by SIGINT or SIGQUIT without waiting for requests.
+    pub(crate) async fn on_signal(self, handle: ServerHandle, drain: Duration) {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut quit)] = kinds.map(signal) else {
+            tracing::warn!("signals are not heard: a stop will not wait for requests");
+            return;
+        };
+        let mut at_once =
+            async || tokio::select! { _ = interrupt.recv() => {}, _ = quit.recv() => {} };
+        tokio::select! {
+            () = told(&mut terminate) => {}
+            () = at_once() => {
+                self.0.store(true, Ordering::Release);
+                return handle.stop(false).await;
+            }
+        }
+        tracing::info!(?drain, "closing: not ready from now on");
+        tokio::select! {
+            () = self.close(&handle, drain) => {}
+            () = told(&mut terminate) => handle.stop(true).await,
+            () = at_once() => handle.stop(false).await,
+        }
+    }
+}
+
+async fn told(signal: &mut Signal) {
+    signal.recv().await;
+}
+
+impl Patience {
+    pub(crate) fn of(server: &ServerConfig) -> Self {
+        let all = Duration::from_millis(server.shutdown_timeout_ms);
+        let requests = all * PARTS_FOR_REQUESTS / 3;
+        let drain = Duration::from_millis(server.drain_ms);
+        Self { drain, requests, journal: all - requests }
+    }
+}
+
+/// While the service closes, every answer tells its client to come back on another connection.
+pub(crate) async fn told_to_leave<B: MessageBody>(
+    closing: Closing,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut answer = next.call(request).await?;
+    if closing.has_begun() {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(answer)
+}
