@@ -58,6 +58,7 @@ pub enum ServeError {
 /// A running service.
 pub struct Server {
     address: SocketAddr,
+    scheme: &'static str,
     handle: ServerHandle,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -67,6 +68,12 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// `http://` or `https://` and the address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Lets requests under way end, and stops.
@@ -99,7 +106,8 @@ impl std::fmt::Debug for Server {
 /// When the address is taken, Postgres does not answer, or an option cannot work. Not when
 /// Redis does not answer: the service then serves from Postgres until it does.
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, ServeError> {
-    let address = config.address()?;
+    let (address, tls) = (config.address()?, config.tls()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
@@ -139,12 +147,12 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
             })
             .default_service(web::to(routes::nothing))
     };
-    let server = HttpServer::new(app)
-        .workers(workers)
-        .shutdown_timeout(GRACE_SECONDS)
-        .listen(listener)
-        .map_err(|source| ServeError::Bind { address, source })?
-        .run();
+    let server = HttpServer::new(app).workers(workers).shutdown_timeout(GRACE_SECONDS);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    };
+    let server = server.map_err(|source| ServeError::Bind { address, source })?.run();
     let handle = server.handle();
     let running = tokio::spawn(async move {
         let ended = server.await;
@@ -157,7 +165,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         }
         ended
     });
-    Ok(Server { address, handle, running })
+    Ok(Server { address, scheme, handle, running })
 }
 
 async fn state(config: Config, telemetry: &Telemetry) -> Result<State, ServeError> {

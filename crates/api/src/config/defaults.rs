@@ -22,6 +22,8 @@ impl Default for ServerConfig {
             max_body_bytes: 65_536,
             request_deadline_ms: 10_000,
             bench_routes: false,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
             admin_key: String::new(),
         }
     }
