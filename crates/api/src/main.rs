@@ -141,7 +141,7 @@ async fn serve(config: Config, announce: Option<PathBuf>) -> anyhow::Result<()> 
     let telemetry = Telemetry::init(&config.telemetry_options()?)?;
     let server = start(config, &telemetry).await?;
     let address = server.address();
-    println!("Listening on http://{address}");
+    println!("Listening on {}", server.url());
     if let Some(file) = announce {
         // Written beside and moved: a reader never sees half of it.
         let draft = file.with_extension("draft");

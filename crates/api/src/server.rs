@@ -60,6 +60,7 @@ pub enum ServeError {
 /// A running service.
 pub struct Server {
     address: SocketAddr,
+    scheme: &'static str,
     handle: ServerHandle,
     hub: Data<Hub>,
     closing: Closing,
@@ -72,6 +73,12 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// `http://` or `https://` and the address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Stops as at SIGTERM: says that it is not ready for `server.drain_ms`, then lets requests under
@@ -106,7 +113,8 @@ impl std::fmt::Debug for Server {
 /// When the address is taken, Postgres does not answer, or an option cannot work. Not when
 /// Redis does not answer: the service then serves from Postgres until it does.
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, ServeError> {
-    let address = config.address()?;
+    let (address, tls) = (config.address()?, config.tls()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
@@ -165,10 +173,12 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         .client_disconnect_timeout(Duration::from_millis(server.client_disconnect_timeout_ms))
         .keep_alive(Duration::from_millis(server.keep_alive_ms))
         .disable_signals()
-        .shutdown_timeout(patience.requests.as_millis().div_ceil(1_000) as u64)
-        .listen(listener)
-        .map_err(|source| ServeError::Bind { address, source })?
-        .run();
+        .shutdown_timeout(patience.requests.as_millis().div_ceil(1_000) as u64);
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    };
+    let server = server.map_err(|source| ServeError::Bind { address, source })?.run();
     let handle = server.handle();
     tokio::spawn(closing.clone().on_signal(handle.clone(), patience.drain));
     let viewers = hub.clone();
@@ -194,7 +204,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         }
         ended
     });
-    Ok(Server { address, handle, hub, closing, drain: patience.drain, running })
+    Ok(Server { address, scheme, handle, hub, closing, drain: patience.drain, running })
 }
 
 async fn state(

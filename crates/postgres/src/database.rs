@@ -1,5 +1,6 @@
 //! A pool of connections whose statements are all counted.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::statement::Statement;
 const TEST_AFTER_IDLE: Duration = Duration::from_millis(500);
 
 /// How to reach Postgres, and for how long to wait for it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DatabaseOptions {
     /// `postgres://user:password@host:port/database`.
     pub url: String,
@@ -85,6 +86,16 @@ impl DatabaseOptions {
             application_name: "larder".to_owned(),
             doorbell: false,
         }
+    }
+}
+
+impl fmt::Debug for DatabaseOptions {
+    /// Without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseOptions")
+            .field("application_name", &self.application_name)
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
     }
 }
 

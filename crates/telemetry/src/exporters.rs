@@ -10,24 +10,27 @@ pub(crate) struct Exporters {
     pub(crate) metrics: MetricExporter,
 }
 
-pub(crate) fn build(endpoint: String, protocol: OtlpProtocol) -> Result<Exporters, TelemetryError> {
-    match protocol {
+pub(crate) fn build(endpoint: &str, protocol: OtlpProtocol) -> Result<Exporters, TelemetryError> {
+    let built = match protocol {
         // tonic wants the runtime it is built in.
-        OtlpProtocol::Grpc => grpc(&endpoint),
+        OtlpProtocol::Grpc => grpc(endpoint),
         // The blocking HTTP client must not be built on an asynchronous thread.
-        OtlpProtocol::Http => std::thread::spawn(move || http(&endpoint))
-            .join()
-            .unwrap_or_else(|_| Err(TelemetryError::Exporter("the HTTP client panicked".into()))),
-    }
+        OtlpProtocol::Http => std::thread::scope(|scope| {
+            let built = scope.spawn(|| http(endpoint)).join();
+            built.unwrap_or_else(|_| Err("the HTTP client panicked".to_owned()))
+        }),
+    };
+    // The endpoint is not repeated: it may hold a password.
+    built.map_err(|reason| TelemetryError::Exporter(reason.replace(endpoint, "…")))
 }
 
-fn grpc(endpoint: &str) -> Result<Exporters, TelemetryError> {
+fn grpc(endpoint: &str) -> Result<Exporters, String> {
     let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
     let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
     both(spans, metrics)
 }
 
-fn http(endpoint: &str) -> Result<Exporters, TelemetryError> {
+fn http(endpoint: &str) -> Result<Exporters, String> {
     let base = endpoint.trim_end_matches('/');
     let at = |signal| format!("{base}/v1/{signal}");
     let spans = SpanExporter::builder().with_http().with_endpoint(at("traces")).build();
@@ -38,7 +41,7 @@ fn http(endpoint: &str) -> Result<Exporters, TelemetryError> {
 fn both<E: std::fmt::Display>(
     spans: Result<SpanExporter, E>,
     metrics: Result<MetricExporter, E>,
-) -> Result<Exporters, TelemetryError> {
-    let fail = |error: E| TelemetryError::Exporter(error.to_string());
+) -> Result<Exporters, String> {
+    let fail = |error: E| error.to_string();
     Ok(Exporters { spans: spans.map_err(fail)?, metrics: metrics.map_err(fail)? })
 }

@@ -75,7 +75,7 @@ impl Telemetry {
             .with_reader(prometheus);
         let mut tracers = None;
         if let Some(endpoint) = &options.otlp_endpoint {
-            let exporters = exporters::build(endpoint.clone(), options.otlp_protocol)?;
+            let exporters = exporters::build(endpoint, options.otlp_protocol)?;
             let reader = opentelemetry_sdk::metrics::PeriodicReader::builder(exporters.metrics)
                 .with_interval(options.export_interval)
                 .build();

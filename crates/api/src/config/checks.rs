@@ -1,8 +1,10 @@
 //! What is checked before anything starts, and what is kept from sight.
 
+use std::fmt;
+
 use catalog_domain::View;
 use larder::{Mode, RedisOptionsError};
-use larder_postgres::{Database, DatabaseError};
+use larder_postgres::{Database, DatabaseError, DatabaseOptions};
 
 use super::ConfigError;
 use super::settings::Config;
@@ -28,6 +30,7 @@ impl Config {
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.address()?;
+        self.tls()?;
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
@@ -65,10 +68,17 @@ impl Config {
             let reason = format!("must have at least {SHORTEST_KEY} characters, or none");
             return Err(ConfigError::value("server.admin_key", reason));
         }
-        Database::check(&self.database_options()).map_err(|error| match error {
-            DatabaseError::Url(error) => ConfigError::value("database.url", error.to_string()),
-            DatabaseError::Option { option, reason } => refused("database", option, reason),
-        })?;
+        let database = |url: &str, options: &DatabaseOptions| {
+            Database::check(options).map_err(|error| match error {
+                DatabaseError::Url(error) => ConfigError::value(url, error.to_string()),
+                DatabaseError::Option { option: "url", reason } => ConfigError::value(url, reason),
+                DatabaseError::Option { option, reason } => refused("database", option, reason),
+            })
+        };
+        database("database.url", &self.database_options())?;
+        if let Some(feed) = self.feed_database_options() {
+            database("database.feed_url", &feed)?;
+        }
         self.redis_options()?.check().map_err(|error| match error {
             RedisOptionsError::Nodes(error) => ConfigError::value("redis.nodes", error.to_string()),
             RedisOptionsError::Option { option: "tls" | "tls.authorities", reason } => {
@@ -85,12 +95,33 @@ fn refused(section: &str, option: &str, reason: &str) -> ConfigError {
     ConfigError::value(format!("{section}.{option}{unit}"), reason)
 }
 
-/// `scheme://user:***@host`.
+/// `scheme://user:***@host/path?name=***`: of what follows the question mark, only how TLS is done
+/// is shown.
 fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    match user.split_once(':') {
-        Some((name, _)) => format!("{scheme}://{name}:***@{host}"),
-        None => url.to_owned(),
+    // A password may hold a question mark that should have been escaped.
+    let (user, host) = match rest.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, rest),
+    };
+    let user = user.map(|user| match user.split_once(':') {
+        Some((name, _)) => format!("{name}:***@"),
+        None => format!("{user}@"),
+    });
+    let (place, query) = host.split_once('?').map_or((host, None), |(p, q)| (p, Some(q)));
+    let query = query.map(|query| {
+        let shown = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if !name.starts_with("ssl") => format!("{name}=***"),
+            _ => pair.to_owned(),
+        });
+        format!("?{}", shown.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{}{place}{}", user.unwrap_or_default(), query.unwrap_or_default())
+}
+
+impl fmt::Debug for Config {
+    /// As it may be shown: nothing that prints a configuration prints its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&toml::to_string(&self.masked()).map_err(|_| fmt::Error)?)
     }
 }

@@ -28,6 +28,8 @@ impl Default for ServerConfig {
             drain_ms: 0,
             shutdown_timeout_ms: 15_000,
             bench_routes: false,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
             admin_key: String::new(),
         }
     }

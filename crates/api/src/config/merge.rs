@@ -9,9 +9,12 @@ pub(super) const PREFIX: &str = "LARDER__";
 
 /// Lays a file's settings over `table`.
 pub(super) fn file(table: &mut Table, text: &str, name: &str) -> Result<(), ConfigError> {
-    let settings: Table = text.parse().map_err(|error: toml::de::Error| ConfigError::File {
-        file: name.to_owned(),
-        reason: error.to_string(),
+    let settings: Table = text.parse().map_err(|error: toml::de::Error| {
+        // The error's own text shows the line, which may hold a password.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let reason = format!("line {line}: {}", error.message());
+        ConfigError::File { file: name.to_owned(), reason }
     })?;
     lay(table, settings, "", name)
 }
@@ -33,10 +36,22 @@ fn lay(below: &mut Table, above: Table, path: &str, source: &str) -> Result<(), 
 /// Lays one variable over `table`: `LARDER__REDIS__NODES=a,b`, or
 /// `LARDER__NAMESPACES__PRODUCT_PAGE__STRATEGY=ttl`.
 pub(super) fn variable(table: &mut Table, name: &str, text: &str) -> Result<(), ConfigError> {
-    let unknown =
-        |key: String| ConfigError::Unknown { key, source_name: format!("the variable {name}") };
+    let source_name = format!("the variable {name}");
+    let parts = locate(table, name).map_err(|key| ConfigError::Unknown { key, source_name })?;
+    let (last, sections) = parts.split_last().expect("a setting has a name");
+    let section = sections.iter().fold(table, |table, section| {
+        table[section].as_table_mut().expect("what was located is in tables")
+    });
+    let default = &mut section[last];
+    let value = parse(default, text);
+    set(default, value, &parts.join("."))
+}
+
+/// The sections and the key of the setting that a variable names; where there is none, the path up
+/// to where it was looked for.
+pub(super) fn locate(table: &Table, name: &str) -> Result<Vec<String>, String> {
     let mut place = table;
-    let mut path = String::new();
+    let mut path: Vec<String> = Vec::new();
     let parts: Vec<&str> = name[PREFIX.len()..].split("__").collect();
     for (index, part) in parts.iter().enumerate() {
         let lower = part.to_lowercase();
@@ -45,19 +60,16 @@ pub(super) fn variable(table: &mut Table, name: &str, text: &str) -> Result<(), 
             .into_iter()
             .find(|name| place.contains_key(name))
             .unwrap_or(lower);
-        path = if path.is_empty() { known.clone() } else { format!("{path}.{known}") };
         let last = index + 1 == parts.len();
-        let Some(found) = place.get_mut(&known) else { return Err(unknown(path)) };
+        let found = place.get(&known);
+        path.push(known);
         match (found, last) {
-            (Value::Table(inner), false) => place = inner,
-            (Value::Table(_), true) | (_, false) => return Err(unknown(path)),
-            (default, true) => {
-                let value = parse(default, text);
-                return set(default, value, &path);
-            }
+            (Some(Value::Table(inner)), false) => place = inner,
+            (None | Some(Value::Table(_)), true) | (_, false) => return Err(path.join(".")),
+            (Some(_), true) => {}
         }
     }
-    Err(unknown(path))
+    Ok(path)
 }
 
 /// What `text` means where `default` is.

@@ -1,11 +1,14 @@
-//! Configuration: `larder.toml`, overridden by `LARDER__SECTION__KEY`.
+//! Configuration: `larder.toml`, overridden by `LARDER__SECTION__KEY`, or by what is in the file that
+//! `LARDER__SECTION__KEY_FILE` names.
 
 mod checks;
 mod defaults;
 mod feed;
+mod from_file;
 mod merge;
 mod options;
 mod settings;
+mod tls;
 mod verify;
 mod write_behind;
 
@@ -81,7 +84,7 @@ pub fn load(
     let mut variables: Vec<_> =
         variables.filter(|(name, _)| name.starts_with(merge::PREFIX)).collect();
     variables.sort();
-    for (name, value) in variables {
+    for (name, value) in from_file::read(&table, variables)? {
         merge::variable(&mut table, &name, &value)?;
     }
     let config: Config = table

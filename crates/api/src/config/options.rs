@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use actix_web::http::Uri;
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
 use larder::{
@@ -113,6 +114,10 @@ impl Config {
         }
         if telemetry.export_interval_ms == 0 {
             return Err(ConfigError::value("telemetry.export_interval_ms", "must be at least 1"));
+        }
+        if !endpoint.is_empty() && endpoint.parse::<Uri>().is_err() {
+            let reason = "must be a URL such as http://127.0.0.1:4318";
+            return Err(ConfigError::value("telemetry.otlp_endpoint", reason));
         }
         Ok(TelemetryOptions {
             service_name: telemetry.service_name.clone(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{FeedConfig, VerifyConfig, WriteBehindConfig};
 
 /// The whole configuration. `larder.toml` in the repository documents every key.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The HTTP server.
@@ -36,7 +36,7 @@ pub struct Config {
 pub struct Namespaces(pub(super) BTreeMap<String, NamespaceConfig>);
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// Address and port; port 0 takes a free one.
@@ -61,12 +61,16 @@ pub struct ServerConfig {
     pub shutdown_timeout_ms: u64,
     /// Whether `/bench/static` is served.
     pub bench_routes: bool,
+    /// A PEM file of the certificate (and those that signed it) to listen with by TLS; empty: plain.
+    pub tls_cert_file: String,
+    /// A PEM file of its key.
+    pub tls_key_file: String,
     /// What `Authorization: Bearer …` must hold for administration; empty: none.
     pub admin_key: String,
 }
 
 /// `[database]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
     /// The application's role.
@@ -84,7 +88,7 @@ pub struct DatabaseConfig {
 }
 
 /// `[redis]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
     /// Some nodes of the cluster: `redis://`, or `rediss://` for TLS.
@@ -164,7 +168,7 @@ pub struct NamespaceConfig {
 }
 
 /// `[telemetry]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetryConfig {
     /// Where an OTLP receiver listens; empty: nothing is exported.

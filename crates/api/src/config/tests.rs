@@ -54,6 +54,8 @@ fn every_mistake_names_its_key() {
         ("[server]\nbind = \"localhost\"", "server.bind"),
         ("[server]\nrequest_deadline_ms = 0", "server.request_deadline_ms"),
         ("[server]\nadmin_key = \"short\"", "server.admin_key"),
+        ("[server]\ntls_cert_file = \"Cargo.toml\"", "server.tls_cert_file"),
+        ("[server]\ntls_key_file = \"Cargo.toml\"", "server.tls_key_file"),
         ("[redis]\nnodes = [7000]", "redis.nodes"),
         ("[redis]\nnodes = []", "redis.nodes"),
         ("[redis]\noverall_timeout_ms = 1", "redis.overall_timeout_ms"),
@@ -62,6 +64,7 @@ fn every_mistake_names_its_key() {
         ("[redis]\nkey_file = \"Cargo.toml\"", "redis.cert_file"),
         ("[database]\nstatement_timeout_ms = 0", "database.statement_timeout_ms"),
         ("[database]\nurl = \"mysql://x\"", "database.url"),
+        ("[database]\nfeed_url = \"mysql://x\"", "database.feed_url"),
         ("[namespaces.prices]\nttl_ms = 1", "namespaces.prices"),
         (
             "[namespaces.product-page]\nstrategy = \"write-back\"",
@@ -118,13 +121,75 @@ fn a_file_that_was_asked_for_must_be_there() {
     assert!(error.to_string().contains("no-such-file.toml"), "{error}");
 }
 
+/// What `LARDER__…_FILE` variables make of files with these contents.
+fn load_files(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut all: Vec<(&str, String)> = variables.iter().map(|(k, v)| (*k, (*v).into())).collect();
+    for (index, (name, content)) in files.iter().enumerate() {
+        let file = folder.path().join(index.to_string());
+        std::fs::write(&file, content).expect("writes");
+        all.push((name, file.display().to_string()));
+    }
+    let all: Vec<(&str, &str)> = all.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    load_text("", &all)
+}
+
+#[test]
+fn every_setting_can_come_from_a_file() {
+    let config = load_files(
+        &[
+            ("LARDER__DATABASE__URL_FILE", "postgres://app:a b@db/x\n"),
+            ("LARDER__SERVER__WORKERS_FILE", "4\r\n"),
+            ("LARDER__REDIS__NODES_FILE", "redis://a:1,redis://b:2"),
+            ("LARDER__NAMESPACES__PRODUCT_PAGE__STRATEGY_FILE", "ttl"),
+            ("LARDER__SERVER__ADMIN_KEY_FILE", "sixteen or more \n\n"),
+        ],
+        &[],
+    )
+    .expect("is valid");
+    assert_eq!(config.database.url, "postgres://app:a b@db/x");
+    assert_eq!(config.server.workers, 4);
+    assert_eq!(config.redis.nodes, ["redis://a:1", "redis://b:2"]);
+    assert_eq!(config.namespaces.0["product-page"].strategy, "ttl");
+    // One newline is the editor's; what is before it is the secret's.
+    assert_eq!(config.server.admin_key, "sixteen or more \n");
+}
+
+#[test]
+fn a_setting_of_two_sources_and_a_file_that_cannot_be_read_are_named() {
+    let url = ("LARDER__DATABASE__URL_FILE", "postgres://one/x");
+    let both = load_files(&[url], &[("LARDER__DATABASE__URL", "postgres://two/x")]);
+    let message = both.map(drop).expect_err("two sources").to_string();
+    for named in ["LARDER__DATABASE__URL_FILE", "LARDER__DATABASE__URL:"] {
+        assert!(message.contains(named), "{message}");
+    }
+    let missing = [("LARDER__DATABASE__URL_FILE", "/no/such/file")];
+    let message = load_text("", &missing).map(drop).expect_err("no file").to_string();
+    assert!(message.starts_with("LARDER__DATABASE__URL_FILE: /no/such/file: "), "{message}");
+    let unknown = [("LARDER__DATABASE__URI_FILE", "/no/such/file")];
+    let message = load_text("", &unknown).map(drop).expect_err("no setting").to_string();
+    assert!(message.contains("database.uri_file"), "{message}");
+    // A setting that is itself the name of a file is taken as it is.
+    let own = [("LARDER__REDIS__CA_FILE", "missing.pem")];
+    let message = load_text("", &own).map(drop).expect_err("no file").to_string();
+    assert!(message.starts_with("redis.ca_file: missing.pem: "), "{message}");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_by_line_and_its_text_not_repeated() {
+    let text = "[database]\nurl = \"postgres://app:secret@db/x";
+    let message = load_text(text, &[]).map(drop).expect_err("no TOML").to_string();
+    assert!(message.contains("larder.toml: line 2: "), "{message}");
+    assert!(!message.contains("secret"), "{message}");
+}
+
 #[test]
 fn secrets_are_masked() {
     let variables = [
         ("LARDER__SERVER__ADMIN_KEY", "secret-of-sixteen"),
         ("LARDER__DATABASE__URL", "postgres://app:secret@db/x"),
         ("LARDER__DATABASE__FEED_URL", "postgres://feed:secret@db/x"),
-        ("LARDER__DATABASE__ADMIN_URL", "postgres://admin:secret@db/x"),
+        ("LARDER__DATABASE__ADMIN_URL", "postgres://admin@db/x?sslmode=require&password=secret"),
         ("LARDER__REDIS__NODES", "redis://:secret@one:1"),
         ("LARDER__TELEMETRY__OTLP_ENDPOINT", "http://user:secret@one:1"),
     ];
@@ -132,6 +197,8 @@ fn secrets_are_masked() {
     let shown = toml::to_string(&config.masked()).expect("has a TOML form");
     assert!(!shown.contains("secret"), "{shown}");
     assert!(shown.contains("postgres://app:***@db/x"), "{shown}");
+    assert!(shown.contains("postgres://admin@db/x?sslmode=require&password=***"), "{shown}");
+    assert_eq!(format!("{config:?}"), shown);
     let broken = load_text("", &[("LARDER__DATABASE__URL", "secret")]).map(drop);
     let message = broken.expect_err("is no URL").to_string();
     assert!(!message.contains("secret"), "{message}");

@@ -7,7 +7,8 @@ use larder_stack::testing::skip_without_servers;
 
 use crate::support::{program, service};
 
-fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+/// Runs the program to its end: exit code, standard output, standard error.
+pub(crate) fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = program();
     command.args(arguments).current_dir(folder.path());

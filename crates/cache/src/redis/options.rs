@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
 /// How to reach a Redis Cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://user:password@host:port` of some nodes, or `rediss://` for TLS; the rest is
     /// learned from them. The user is an ACL user, and the same for all nodes.
@@ -42,6 +42,17 @@ pub struct TlsOptions {
     pub authorities: Option<Vec<u8>>,
     /// This client's certificate and its key, where the nodes ask for one.
     pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl fmt::Debug for RedisOptions {
+    /// Without the nodes' URLs, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("nodes", &self.nodes.len())
+            .field("tls", &self.tls)
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for TlsOptions {

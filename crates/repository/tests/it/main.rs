@@ -7,5 +7,6 @@ mod journal_model;
 mod journal_races;
 mod links;
 mod port;
+mod rights;
 mod seeding;
 mod support;

@@ -4,6 +4,7 @@
 mod compose;
 mod context;
 mod queries;
+mod runbook;
 mod scripts;
 mod servers;
 mod stack;
