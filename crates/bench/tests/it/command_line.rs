@@ -59,7 +59,7 @@ fn what_cannot_be_read_is_named() {
         (&["run", traced], 65, "traced.toml:9: workloads.requests must name a file that is there"),
         (&["run", traced], 65, "LARDER_DATA names their folder"),
         (&["guide", "no-such.toml"], 64, "no-such.toml"),
-        (&["guide", scenario], 65, "scenario.toml:1: "),
+        (&["guide", scenario], 65, "scenario.toml:3: "),
         (&["guide", GUIDE, "--steps", "2-1"], 64, "3-5"),
         (&["run", wrong], 65, "wrong.toml:19: matrix.repeats must be from 1"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
