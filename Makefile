@@ -118,6 +118,11 @@ bench-predict: deps ## What `larder-bench advise` foretells of L1, beside what t
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench predict --trace $(LARDER_DATA)/traces/web07.trace.xz --format cache2k $(ARGS)
 
+.PHONY: guide
+guide: deps ## docs/step-by-step.md: one setting after the other, measured (ARGS='--steps 3-5': only these)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(TARGET_DIR)/release/larder-bench guide crates/bench/scenarios/step-by-step.toml $(ARGS)
+
 # What is claimed: three processes, both tiers, a minute of reads and writes from all sides.
 VERIFY := $(TARGET_DIR)/release/larder-bench verify
 

@@ -8,6 +8,7 @@ use larder_bench::advise::AdviseArgs;
 use larder_bench::bed::StackChoice;
 use larder_bench::chaos::ChaosArgs;
 use larder_bench::commands::Selection;
+use larder_bench::guide::GuideArgs;
 use larder_bench::scenario::Contender;
 use larder_bench::trace::Format;
 use larder_bench::verify::VerifyArgs;
@@ -143,6 +144,9 @@ pub(crate) enum Command {
     /// Whether write-behind loses nothing: processes and servers are killed under a load of writes,
     /// and the clients' own records are compared with Postgres.
     Chaos(ChaosArgs),
+    /// The step-by-step guide: one workload, one setting after the other, measured, and the document
+    /// made from that.
+    Guide(GuideArgs),
     /// Two results, figure by figure, with the interval of each difference. Ends with 1 when one
     /// is worse beyond the threshold and its whole interval, too.
     Compare {
@@ -209,6 +213,7 @@ impl Command {
             Self::Predict { .. } => "predict",
             Self::Verify(_) => "verify",
             Self::Chaos(_) => "chaos",
+            Self::Guide(_) => "guide",
             Self::Compare { .. } => "compare",
             Self::Report { .. } => "report",
         }

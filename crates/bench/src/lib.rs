@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod commands;
 pub mod compare;
 pub mod floor;
+pub mod guide;
 pub mod load;
 pub mod measure;
 pub mod report;

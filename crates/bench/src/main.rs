@@ -15,6 +15,7 @@ use larder_bench::bed::{Bed, StackChoice, api_beside_us, target_dir};
 use larder_bench::chaos::{self, ChaosArgs};
 use larder_bench::commands::{self, Session};
 use larder_bench::compare::Comparison;
+use larder_bench::guide::{self, Guide, GuideArgs};
 use larder_bench::report;
 use larder_bench::results::Results;
 use larder_bench::scenario::ScenarioError;
@@ -48,6 +49,7 @@ async fn main() -> ExitCode {
         Command::Advise(args) => return advise(&common, args),
         Command::Verify(args) => return finish(verify(common, args).await),
         Command::Chaos(args) => return finish(chaos(common, args).await),
+        Command::Guide(args) => return guide(common, args).await,
         _ => {}
     }
     let name = command.name();
@@ -137,6 +139,17 @@ impl Common {
         })
     }
 
+    /// The servers, and what they are.
+    async fn session(&self) -> Result<Session> {
+        match Session::begin(self.bed().await?, command_line()).await {
+            Ok(session) => Ok(session),
+            Err((bed, error)) => {
+                bed.stop().await;
+                Err(error)
+            }
+        }
+    }
+
     fn folder(&self, name: &str, started_at: Timestamp) -> PathBuf {
         let usual =
             || target_dir().join(format!("{}-{name}", started_at.strftime("%Y%m%d-%H%M%S")));
@@ -190,6 +203,46 @@ async fn chaos(common: Common, args: &ChaosArgs) -> Result<bool> {
         println!("\n{}", folder.join("results.json").display());
     }
     Ok(found.holds)
+}
+
+/// The step-by-step guide.
+async fn guide(common: Common, args: &GuideArgs) -> ExitCode {
+    let earlier =
+        Guide::read(&args.scenario).and_then(|guide| Ok((guide, guide::earlier(&args.document)?)));
+    let (guide, earlier) = match earlier {
+        Ok(read) => read,
+        Err(error) => return refuse(&error, EX_USAGE),
+    };
+    finish(guided(common, args, &guide, earlier).await)
+}
+
+async fn guided(
+    common: Common,
+    args: &GuideArgs,
+    guide: &Guide,
+    earlier: Option<guide::Measured>,
+) -> Result<bool> {
+    let measured = match (args.render, earlier) {
+        (true, Some(earlier)) => earlier,
+        (true, None) => bail!("there are no figures yet: leave --render out"),
+        (false, earlier) => {
+            let folder = common.out.clone().unwrap_or_else(|| target_dir().join("guide"));
+            let log = folder.join("requests.csv");
+            let mut session = common.session().await?;
+            let steps = args.steps.as_ref();
+            let work = Box::pin(guide::measure(&mut session, guide, steps, earlier, &log));
+            let ended = interruptible(work).await;
+            session.bed.stop().await;
+            ended?
+        }
+    };
+    if !guide::write(guide, &measured, &args.document)? {
+        eprintln!("The document is written when all steps have been measured as they are now.");
+        println!("{}", guide::figures_of(&args.document).display());
+        return Ok(true);
+    }
+    println!("{}", args.document.display());
+    Ok(true)
 }
 
 /// Whether readers see what they must.
@@ -251,7 +304,7 @@ async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
     for plan in plans {
         match plan {
             Plan::Compare { scenario, file, selection, loops } => {
-                session.catalogue(scenario.data, 1).await?;
+                session.catalogue(scenario.data, scenario.least_products()).await?;
                 commands::matrix(session, &scenario, &file, &selection).await?;
                 commands::curve(session, &scenario).await?;
                 commands::ratios(session, &scenario).await?;

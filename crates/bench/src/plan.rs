@@ -67,6 +67,7 @@ pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
         Command::Report { .. }
         | Command::Verify(_)
         | Command::Chaos(_)
+        | Command::Guide(_)
         | Command::Advise(_)
         | Command::Compare { .. } => {
             bail!("this needs no plan")

@@ -28,7 +28,8 @@ pub use lookup::{
     Publication, State, Tier,
 };
 pub use options::{
-    CallOptions, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL, UnknownEviction,
+    CallOptions, Coalesce, Eviction, L1Options, NamespaceOptions, OptionError, UNBOUNDED_TTL,
+    UnknownCoalesce, UnknownEviction,
 };
 pub use redis::{Lane, LaneEntry, RedisOptions, RedisOptionsError, TlsOptions};
 pub use tag::Tag;

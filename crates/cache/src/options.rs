@@ -45,6 +45,8 @@ pub struct NamespaceOptions {
     /// After so long a load is cancelled. Too low: slow queries never fill; too high: a hung
     /// one holds its turn.
     pub load_deadline: Duration,
+    /// Of those who want to load one key at the same time, who does.
+    pub coalesce: Coalesce,
     /// Life of a lease, which its holder renews: a holder that died is replaced after it.
     pub lease: Duration,
     /// How long a tombstone is kept. It must outlive the longest load, or a load that began
@@ -68,6 +70,24 @@ pub struct NamespaceOptions {
     /// before the namespace was cleared.
     pub floor_epoch: u32,
 }
+
+/// Of those who want to load one key at the same time, who does. Whatever is chosen, only who holds
+/// the key's lease fills L2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coalesce {
+    /// Everybody, as if nobody knew of the others: it shows what the other two save.
+    Request,
+    /// One in each process. A load that is quicker than to be told of another process's is not
+    /// waited for.
+    Process,
+    /// One in all processes.
+    Cluster,
+}
+
+/// A name that says nothing of who loads.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("unknown way to share loads {0:?}: use request, process or cluster")]
+pub struct UnknownCoalesce(String);
 
 /// The tier in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,8 +151,8 @@ pub struct OptionError {
 
 impl Default for NamespaceOptions {
     /// L2 alone; no TTL, 5 % jitter where one is set, absences kept for 10 s, no stale values;
-    /// loads of 5 s at most, 16 at a time, 1 s of waiting for a turn; leases of 1 s,
-    /// tombstones for a minute; no compression.
+    /// loads of 5 s at most, 16 at a time, 1 s of waiting for a turn, one for a key in all
+    /// processes; leases of 1 s, tombstones for a minute; no compression.
     fn default() -> Self {
         Self {
             ttl: None,
@@ -146,6 +166,7 @@ impl Default for NamespaceOptions {
             error_backoff: Duration::from_secs(1),
             refresh_beta: 0.0,
             load_deadline: Duration::from_secs(5),
+            coalesce: Coalesce::Cluster,
             lease: Duration::from_secs(1),
             tombstone_ttl: Duration::from_secs(60),
             max_concurrent_loads: 16,
@@ -156,6 +177,30 @@ impl Default for NamespaceOptions {
             coherent: true,
             floor_epoch: 0,
         }
+    }
+}
+
+impl Coalesce {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Process, Self::Cluster];
+
+    /// The name used in configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Process => "process",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+impl FromStr for Coalesce {
+    type Err = UnknownCoalesce;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCoalesce> {
+        let found = Self::ALL.into_iter().find(|way| way.as_str() == name);
+        found.ok_or_else(|| UnknownCoalesce(name.to_owned()))
     }
 }
 
@@ -291,6 +336,15 @@ mod tests {
             let error = options.validate().expect_err(option);
             assert_eq!(error.option, option, "{error}");
         }
+    }
+
+    #[test]
+    fn ways_to_share_loads_have_names() {
+        for way in Coalesce::ALL {
+            assert_eq!(way.as_str().parse(), Ok(way));
+        }
+        let message = "cluser".parse::<Coalesce>().expect_err("no way").to_string();
+        assert!(message.contains("\"cluser\"") && message.contains("cluster"), "{message}");
     }
 
     #[test]

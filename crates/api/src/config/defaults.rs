@@ -86,6 +86,7 @@ impl Default for NamespaceConfig {
             error_backoff_ms: 1_000,
             refresh_beta: 1.0,
             load_deadline_ms: 5_000,
+            coalesce: "cluster".to_owned(),
             lease_ms: 1_000,
             compress_above_bytes: 0,
             l1_capacity_bytes: 67_108_864,

@@ -7,7 +7,8 @@ use actix_web::http::Uri;
 use catalog_domain::View;
 use catalog_service::{NamespaceSettings, Strategy, Tiers};
 use larder::{
-    L1Options, NamespaceOptions, RedisOptions, ReplicatedOptions, TlsOptions, UnknownEviction,
+    L1Options, NamespaceOptions, RedisOptions, ReplicatedOptions, TlsOptions, UnknownCoalesce,
+    UnknownEviction,
 };
 use larder_postgres::DatabaseOptions;
 use larder_telemetry::TelemetryOptions;
@@ -157,7 +158,11 @@ impl Config {
             })?,
             ttl: Duration::from_millis(config.l1_ttl_ms),
         };
-        let settings = NamespaceSettings { strategy, tiers, options: config.options(), l1 };
+        let coalesce = config.coalesce.parse().map_err(|error: UnknownCoalesce| {
+            ConfigError::value(key("coalesce"), error.to_string())
+        })?;
+        let options = NamespaceOptions { coalesce, ..config.options() };
+        let settings = NamespaceSettings { strategy, tiers, options, l1 };
         settings
             .validate()
             .map_err(|(option, reason)| ConfigError::value(key(&key_of(option)), reason))?;

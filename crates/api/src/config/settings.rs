@@ -149,6 +149,8 @@ pub struct NamespaceConfig {
     pub refresh_beta: f64,
     /// After so long a load is cancelled.
     pub load_deadline_ms: u64,
+    /// Of those who want to load one product, who does: `request`, `process` or `cluster`.
+    pub coalesce: String,
     /// Life of a lease.
     pub lease_ms: u64,
     /// Payloads of this many bytes are compressed in L2; 0: none are.

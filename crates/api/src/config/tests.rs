@@ -77,6 +77,7 @@ fn every_mistake_names_its_key() {
             "namespaces.product-page.l1_capacity_bytes",
         ),
         ("[namespaces.product-page]\njitter = 1.5", "namespaces.product-page.jitter"),
+        ("[namespaces.product-page]\ncoalesce = \"all\"", "namespaces.product-page.coalesce"),
         (
             "[namespaces.product-page]\nload_deadline_ms = 0",
             "namespaces.product-page.load_deadline_ms",

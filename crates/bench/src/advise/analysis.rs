@@ -129,11 +129,13 @@ fn strategies(input: &Input, args: &AdviseArgs, seconds: Option<f64>) -> Vec<Str
         .collect();
     let any = || std::iter::once(None).chain(bounded.iter().copied().map(Some));
     let mut plans = vec![("none", Behaviour::none())];
-    let invalidating = |ttl| Behaviour::caching(OnWrite::Invalidate, ttl);
+    let caching =
+        |on_write, ttl| Behaviour { jitter: args.jitter, ..Behaviour::caching(on_write, ttl) };
+    let invalidating = |ttl| caching(OnWrite::Invalidate, ttl);
     plans.extend(any().map(|ttl| ("cache-aside, read-through, write-behind", invalidating(ttl))));
-    plans.extend(any().map(|ttl| ("write-through", Behaviour::caching(OnWrite::Publish, ttl))));
+    plans.extend(any().map(|ttl| ("write-through", caching(OnWrite::Publish, ttl))));
     let ttls = || bounded.iter().copied().map(Some);
-    plans.extend(ttls().map(|ttl| ("ttl", Behaviour::caching(OnWrite::Ignore, ttl))));
+    plans.extend(ttls().map(|ttl| ("ttl", caching(OnWrite::Ignore, ttl))));
     if input.costs.known() {
         let refresh = Some(Refresh { beta: BETA, seed: SEED });
         plans.extend(

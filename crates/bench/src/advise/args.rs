@@ -8,6 +8,9 @@ use clap::Args;
 use crate::scenario::ReadView;
 use crate::trace::{Format, MAX_BROKEN};
 
+/// The service's default.
+const JITTER: f64 = 0.05;
+
 /// What caching would do for the traffic of a log.
 #[derive(Clone, Debug, Args)]
 pub struct AdviseArgs {
@@ -42,6 +45,10 @@ pub struct AdviseArgs {
     /// Times to live to compare, where times are known.
     #[arg(long, value_delimiter = ',', default_value = "1s,10s,1m,10m,1h", value_parser = duration)]
     pub ttl: Vec<Duration>,
+    /// The part of a time to live that is taken off at random, as the service's setting of that name
+    /// does.
+    #[arg(long, default_value_t = JITTER, value_parser = jitter)]
+    pub jitter: f64,
     /// Sizes of L1 to compare, such as 16MiB [default: 0.5 % to all of what all keys take]
     #[arg(long, value_delimiter = ',', value_parser = bytes)]
     pub l1_sizes: Vec<u64>,
@@ -59,6 +66,11 @@ pub struct AdviseArgs {
 fn part(text: &str) -> Result<f64, String> {
     let part = text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part));
     part.ok_or_else(|| "must be from 0 to 1".to_owned())
+}
+
+fn jitter(text: &str) -> Result<f64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| (0.0..=0.9).contains(part));
+    part.ok_or_else(|| "must be from 0 to 0.9".to_owned())
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -106,6 +118,7 @@ mod tests {
         for wrong in ["", "0s", "-1s", "soon", "5"] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
+        assert!(jitter("0.3").is_ok() && jitter("0.95").is_err() && jitter("NaN").is_err());
         assert!(part("1.1").is_err() && part("NaN").is_err() && positive("0").is_err());
     }
 }

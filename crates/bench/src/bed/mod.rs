@@ -23,11 +23,11 @@ pub use replicas::Replicas;
 
 use self::database::run;
 
-/// Ports of the benchmark's own stack, away from those of `make up`.
-const POSTGRES_PORT: u16 = 25_432;
-const REDIS_PORT: u16 = 17_000;
-/// Of the Redis Cluster of a second region.
-const SECOND_REDIS_PORT: u16 = 17_100;
+/// Ports of the benchmark's own stack, away from those of `make up`, unless these variables name others.
+const POSTGRES_PORT: (&str, u16) = ("LARDER_BENCH_POSTGRES_PORT", 25_432);
+const REDIS_PORT: (&str, u16) = ("LARDER_BENCH_REDIS_PORT", 17_000);
+/// The Redis Cluster of a second region is so far from the first one.
+const SECOND_REDIS: u16 = 100;
 
 /// Where the servers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -86,10 +86,13 @@ impl Bed {
             StackChoice::Own => {
                 let mut options = StackOptions::new(target_dir().join("stack"));
                 options.topology = Topology::ThreeByOne;
-                options.postgres_port = POSTGRES_PORT;
-                options.redis_base_port = REDIS_PORT;
+                options.postgres_port = port(POSTGRES_PORT)?;
+                options.redis_base_port = port(REDIS_PORT)?;
                 let stack = Stack::new(options);
-                let info = stack.up().await?;
+                let info = stack.up().await.with_context(|| {
+                    let (postgres, redis) = (POSTGRES_PORT.0, REDIS_PORT.0);
+                    format!("the benchmark's own servers (ports: {postgres}, {redis})")
+                })?;
                 Self::owning(stack, info, api)
             }
             StackChoice::Running => {
@@ -188,6 +191,13 @@ impl Bed {
         let server = resolved.next().context("Postgres has an address")?;
         self.delay = Some(DelayProxy::before(server, latency).await?);
         Ok(())
+    }
+
+    /// What stands between services and Postgres, where [`delay_database`](Self::delay_database) has
+    /// put something there.
+    #[must_use]
+    pub const fn database_proxy(&self) -> Option<&DelayProxy> {
+        self.delay.as_ref()
     }
 
     /// What is added to each round trip of a service to Postgres.
@@ -295,7 +305,8 @@ impl Bed {
         let folder = std::path::absolute(target_dir().join("second-region"))?;
         std::fs::create_dir_all(&folder)?;
         let topology = Topology::ThreeByOne;
-        let cluster = RedisCluster::start(&folder, topology, SECOND_REDIS_PORT, false).await?;
+        let first = port(REDIS_PORT)? + SECOND_REDIS;
+        let cluster = RedisCluster::start(&folder, topology, first, false).await?;
         let nodes = cluster.urls().join(",");
         self.second_region = Some(cluster);
         Ok(nodes)
@@ -350,6 +361,14 @@ impl Bed {
             eprintln!("the benchmark's stack was not stopped: {error}");
         }
     }
+}
+
+/// A port, by the variable that may name it and what it is otherwise.
+fn port((variable, usual): (&str, u16)) -> Result<u16> {
+    let Some(value) = std::env::var_os(variable) else { return Ok(usual) };
+    let value = value.to_string_lossy();
+    let port = value.parse::<u16>().ok().filter(|port| (1_024..=55_000).contains(port));
+    port.with_context(|| format!("{variable} must be a port from 1024 to 55000, not {value:?}"))
 }
 
 /// Where the benchmark keeps its servers and results: `target/larder-bench`.

@@ -20,7 +20,9 @@ use crate::measure::{
     redis_nodes, used,
 };
 use crate::results::{Run, summaries, verdicts};
-use crate::scenario::{Contender, Level, Matrix, Products, Scenario, Stream, Workload, span};
+use crate::scenario::{
+    Contender, Level, Matrix, Products, Recorded, Scenario, Stream, Workload, span,
+};
 
 /// Streams of requests, so that no two loads of one repeat draw the same: this many for each.
 const STREAMS: u64 = 1 << 20;
@@ -110,7 +112,11 @@ fn cells<'a>(scenario: &'a Scenario, selection: &Selection) -> Vec<Cell<'a>> {
     let mut cells = Vec::new();
     for (workload_number, workload) in (1..).zip(&scenario.workloads) {
         for replicas in &matrix.replicas {
-            for level in matrix.levels() {
+            let levels = match workload.pace() {
+                Some(pace) => vec![Level::Trace(pace)],
+                None => matrix.levels(),
+            };
+            for level in levels {
                 for contender in &scenario.strategies {
                     let replicas = *replicas;
                     cells.push(Cell { contender, replicas, workload, workload_number, level });
@@ -182,7 +188,7 @@ pub async fn matrix(
 /// Connections that a cell needs at once, to all its processes.
 fn connections(scenario: &Scenario, cell: &Cell<'_>) -> usize {
     let each = match cell.level {
-        Level::Rate(_) => scenario.load.connections,
+        Level::Rate(_) | Level::Trace(_) => scenario.load.connections,
         Level::Users(users) => users as usize,
     };
     each * cell.replicas as usize
@@ -210,9 +216,10 @@ async fn one(
         offered_rps: match cell.level {
             Level::Rate(rate) => Some(rate),
             Level::Users(_) => None,
+            Level::Trace(pace) => recorded(ground, cell).and_then(|all| all.offered_rps(pace)),
         },
         users: match cell.level {
-            Level::Rate(_) => None,
+            Level::Rate(_) | Level::Trace(_) => None,
             Level::Users(users) => Some(users),
         },
         floor: None,
@@ -246,17 +253,22 @@ async fn warm_up(
     let labels = || Labels { workload: "warm-up".into(), ..Labels::default() };
     let mut before = Vec::new();
     if matrix.fill {
-        let each = cell.workload.asked_for(products).iter();
+        let each: Vec<u32> = match recorded(ground, cell) {
+            Some(recorded) => (1..=recorded.distinct()).collect(),
+            None => cell.workload.asked_for(products).to_vec(),
+        };
         let requests: Arc<[Request]> =
-            each.map(|id| Request::get(scenario.view.path(*id)).about(*id)).collect();
+            each.iter().map(|id| Request::get(scenario.view.path(*id)).about(*id)).collect();
         let load = in_order(replicas.targets(), scenario.load.connections, requests);
         before = measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent;
     }
-    if matrix.warm_up_seconds > 0.0 {
-        let users = match cell.level {
-            Level::Rate(_) => scenario.load.connections,
-            Level::Users(users) => users as usize,
-        };
+    let users = match cell.level {
+        Level::Rate(_) => Some(scenario.load.connections),
+        Level::Users(users) => Some(users as usize),
+        // What is recorded begins with its first step.
+        Level::Trace(_) => None,
+    };
+    if let Some(users) = users.filter(|_| matrix.warm_up_seconds > 0.0) {
         let (length, stream) = (span(matrix.warm_up_seconds), repeat_stream(repeat));
         let load = users_loop(ground, cell, replicas.targets(), users, length, stream);
         before.extend(measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent);
@@ -299,7 +311,21 @@ pub(super) async fn offer(
         Level::Users(users) => {
             users_loop(ground, cell, targets, users as usize, length, stream).await
         }
+        Level::Trace(pace) => {
+            let recorded = recorded(ground, cell).expect("it was read with its scenario");
+            let connections = ground.scenario.load.connections;
+            let requests = recorded.requests(ground.scenario.view);
+            match recorded.due(pace) {
+                Some(due) => open_loop(targets, connections, due, requests).await.into(),
+                None => in_order(targets, connections, requests.into()).await.into(),
+            }
+        }
     }
+}
+
+/// The sequence of a cell whose workload is recorded.
+fn recorded<'a>(ground: &Ground<'a>, cell: &Cell<'_>) -> Option<&'a Recorded> {
+    ground.scenario.recorded.get(cell.workload_number - 1)?.as_deref()
 }
 
 /// The first `count` requests of a stream.
@@ -313,7 +339,8 @@ pub(super) fn requests(
 }
 
 fn all_requests(ground: &Ground<'_>, cell: &Cell<'_>) -> Stream {
-    let requests = cell.workload.requests(ground.scenario, &ground.products);
+    let Scenario { view, load, .. } = ground.scenario;
+    let requests = cell.workload.requests(*view, load.seed, &ground.products);
     requests.expect("the scenario was checked, and there are products")
 }
 

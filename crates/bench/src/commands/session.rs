@@ -105,6 +105,12 @@ impl Session {
         self.progress.on(what);
     }
 
+    /// Tells that one more step is done, and what came of it.
+    pub fn done(&self, what: &str) {
+        self.progress.say(&format!("  {what}"));
+        self.progress.step();
+    }
+
     /// Shows no more.
     pub fn end_work(&mut self) {
         self.progress.end();

@@ -33,6 +33,8 @@ pub struct Answer {
     pub status: u16,
     /// Whether `Cache-Status` says that the cache answered.
     pub hit: bool,
+    /// Whether it says that the value is past its time.
+    pub stale: bool,
     /// 503 with `Retry-After`.
     pub shed: bool,
     /// The length of the body.
@@ -115,7 +117,7 @@ impl Client {
             Ok((answer, _)) => answer,
             Err(_lost) => {
                 self.connection = None;
-                Answer { ok: false, status: 0, hit: false, shed: false, bytes: 0 }
+                Answer { ok: false, status: 0, hit: false, stale: false, shed: false, bytes: 0 }
             }
         }
     }
@@ -195,6 +197,7 @@ impl Client {
             ok: status.is_success() || (request.perhaps_missing && status.as_u16() == 404),
             status: status.as_u16(),
             hit: header("cache-status").is_some_and(|text| text.starts_with("larder; hit")),
+            stale: header("cache-status").is_some_and(|text| text.contains("; detail=stale-")),
             shed: status.as_u16() == 503 && header("retry-after").is_some(),
             bytes: response.body().len(),
         };

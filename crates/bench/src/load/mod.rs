@@ -19,7 +19,7 @@ pub use limits::allow_connections;
 pub use loops::{LoopsCompared, compare_loops};
 pub(crate) use open::pace;
 pub use open::{OpenLoop, open_loop};
-pub use schedule::{poisson, steady};
+pub use schedule::{poisson, recorded, steady};
 pub use sent::{Sent, now_us};
 pub use targets::{Spread, Targets};
 
@@ -32,6 +32,8 @@ pub struct Outcome {
     pub answered: u64,
     /// Of those, answers from the cache, by their `Cache-Status`.
     pub hits: u64,
+    /// Of those, values past their time.
+    pub stale: u64,
     /// Answers other than 2xx, requests that failed, and requests without an answer.
     pub errors: u64,
     /// Of those, 503 with `Retry-After`: shed on purpose.
@@ -49,6 +51,7 @@ impl Outcome {
         Self {
             answered: 0,
             hits: 0,
+            stale: 0,
             errors: 0,
             shed: 0,
             latency: histogram(),
@@ -61,6 +64,7 @@ impl Outcome {
     pub(crate) fn merge(&mut self, other: Self) {
         self.answered += other.answered;
         self.hits += other.hits;
+        self.stale += other.stale;
         self.errors += other.errors;
         self.shed += other.shed;
         self.latency.add(&other.latency).expect("all histograms have the same bounds");
@@ -74,6 +78,7 @@ impl Outcome {
         self.sent.push(Sent { key, write, ok, begun_us, ended_us: now_us() });
         self.answered += 1;
         self.hits += u64::from(answer.hit);
+        self.stale += u64::from(answer.stale);
         self.errors += u64::from(!answer.ok);
         self.shed += u64::from(answer.shed);
         self.latency.saturating_record(micros);

@@ -27,6 +27,28 @@ pub fn poisson(rate: f64, length: Duration, seed: u64) -> Vec<Duration> {
     }
 }
 
+/// The moments `at_us`, in microseconds from the first one, passed `speed` times as fast as they were
+/// recorded. Where all of them are whole seconds, as in access logs, those of one second are spread
+/// evenly over it: nobody had them all come at its beginning.
+///
+/// # Panics
+///
+/// When `speed` is not positive.
+#[must_use]
+pub fn recorded(at_us: &[u64], speed: f64) -> Vec<Duration> {
+    assert!(speed > 0.0, "time passes");
+    const SECOND_US: u64 = 1_000_000;
+    let whole = at_us.iter().all(|at| at.is_multiple_of(SECOND_US));
+    let mut due = Vec::with_capacity(at_us.len());
+    for together in at_us.chunk_by(|one, next| one == next) {
+        let apart_us = if whole { SECOND_US as f64 / together.len() as f64 } else { 0.0 };
+        let of = |(number, at): (u32, &u64)| *at as f64 + apart_us * f64::from(number);
+        let moments = (0..).zip(together).map(of);
+        due.extend(moments.map(|at| Duration::from_secs_f64(at / 1e6 / speed)));
+    }
+    due
+}
+
 /// `rate` a second, evenly spaced, for `length`.
 #[must_use]
 pub fn steady(rate: f64, length: Duration) -> Vec<Duration> {
@@ -37,6 +59,25 @@ pub fn steady(rate: f64, length: Duration) -> Vec<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recorded_times_are_kept_or_pass_faster() {
+        let at = [0, 1_500, 1_500, 2_000_000];
+        let micros = |due: Vec<Duration>| due.iter().map(Duration::as_micros).collect::<Vec<_>>();
+        assert_eq!(micros(recorded(&at, 1.0)), [0, 1_500, 1_500, 2_000_000]);
+        assert_eq!(micros(recorded(&at, 10.0)), [0, 150, 150, 200_000]);
+        assert_eq!(micros(recorded(&at, 0.5)), [0, 3_000, 3_000, 4_000_000]);
+        assert!(recorded(&[], 1.0).is_empty());
+    }
+
+    #[test]
+    fn whole_seconds_are_filled_evenly_and_in_order() {
+        let at = [0, 0, 0, 0, 1_000_000, 3_000_000, 3_000_000];
+        let due = recorded(&at, 1.0);
+        let millis: Vec<u128> = due.iter().map(Duration::as_millis).collect();
+        assert_eq!(millis, [0, 250, 500, 750, 1_000, 3_000, 3_500]);
+        assert!(recorded(&at, 7.0).is_sorted());
+    }
 
     #[test]
     fn a_schedule_is_the_same_for_the_same_seed_and_has_its_rate() {

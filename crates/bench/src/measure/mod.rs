@@ -6,6 +6,7 @@ mod floor;
 mod generator;
 mod machine;
 mod process;
+mod pulse;
 mod redis;
 mod run;
 mod sampler;

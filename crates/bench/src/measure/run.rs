@@ -9,6 +9,7 @@ use super::connections::ConnectionCount;
 use super::counts::{Counts, Snapshot};
 use super::generator::Generator;
 use super::process::Cpu;
+use super::pulse::Pulse;
 use super::redis::{RedisNode, redis_nodes};
 use super::sampler::{ProcessUse, Sampler, Watched};
 use super::staleness::StalenessMs;
@@ -91,11 +92,13 @@ pub async fn measured_by<L: Into<Loaded>>(
     let redis_before = redis_nodes(bed).await?;
     let before = Snapshot::take(apis).await?;
     let sampler = Sampler::start(watched(bed, apis, &redis_before));
-    let roles = apis.iter().map(|api| api.role().to_owned()).collect();
-    let connections = ConnectionCount::start(&settings.admin_url, roles);
+    let roles: Vec<String> = apis.iter().map(|api| api.role().to_owned()).collect();
+    let connections = ConnectionCount::start(&settings.admin_url, roles.clone());
+    let pulse = Pulse::start(&settings.admin_url, roles);
     let Loaded { outcome, late_p99_ms } = load.await.into();
     let processes = sampler.stop();
     let connections_peak = connections.stop().await?;
+    let busiest = pulse.stop().await?;
     let counts = Snapshot::take(apis).await?.since(&before);
     counts.agree()?;
     let redis_after = redis_nodes(bed).await?;
@@ -119,12 +122,15 @@ pub async fn measured_by<L: Into<Loaded>>(
         requests: outcome.answered,
         errors: outcome.errors,
         shed: outcome.shed,
+        hits: outcome.hits,
+        stale_answers: outcome.stale,
         seconds: outcome.seconds,
         offered_rps: labels.offered_rps,
         achieved_rps: outcome.rate(),
         latency_ms: LatencyMs::of(&outcome),
         db_queries: DbQueries::of(&counts, labels.floor),
         query_efficiency: None,
+        db_busiest: busiest,
         db_rows: counts.rows,
         db_connections: DbConnections {
             peak: connections_peak,

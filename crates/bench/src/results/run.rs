@@ -35,6 +35,12 @@ pub struct Run {
     pub errors: u64,
     /// Of those, shed with 503 and Retry-After.
     pub shed: u64,
+    /// Answers from the cache, by their `Cache-Status`.
+    #[serde(default)]
+    pub hits: u64,
+    /// Of those, values past their time.
+    #[serde(default)]
+    pub stale_answers: u64,
     /// How long it took, in seconds.
     #[serde(default)]
     pub seconds: f64,
@@ -49,6 +55,9 @@ pub struct Run {
     /// Floor divided by loads: 1 is what no cache can exceed. None where there is no floor.
     #[serde(default)]
     pub query_efficiency: Option<f64>,
+    /// The most statements that Postgres completed within a quarter of a second.
+    #[serde(default)]
+    pub db_busiest: u64,
     /// Rows that Postgres returned or changed.
     #[serde(default)]
     pub db_rows: u64,
@@ -106,7 +115,7 @@ pub struct LatencyMs {
 }
 
 /// Statements of a run.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbQueries {
     /// As the application counted them.
     pub counted: u64,

@@ -13,16 +13,16 @@ pub struct ScenarioError {
 
 /// A value that cannot work.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Where: `section.key`, or a key before all sections.
-    pub(super) place: String,
+    pub(crate) place: String,
     /// What it must be.
-    pub(super) must: String,
+    pub(crate) must: String,
 }
 
 impl ScenarioError {
     /// Of text that is no scenario.
-    pub(super) fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Self {
+    pub(crate) fn syntax(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let before = error.span().map_or(0, |span| span.start.min(text.len()));
         let line = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count() + 1;
         let message = format!("{} (docs: crates/bench/README.md)", error.message().trim());
@@ -30,7 +30,7 @@ impl ScenarioError {
     }
 
     /// Of a value that cannot work.
-    pub(super) fn value(file: &str, text: &str, fault: &Fault) -> Self {
+    pub(crate) fn value(file: &str, text: &str, fault: &Fault) -> Self {
         let Fault { place, must } = fault;
         Self {
             file: file.to_owned(),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
 use crate::load::Spread;
+use crate::workload::Pace;
 
 /// The most users of a closed loop: each is a connection, and ports are 16 bits.
 const MOST_USERS: u32 = 20_000;
@@ -26,7 +27,8 @@ pub struct Matrix {
     /// Seconds before anything is measured, under the same load.
     #[serde(default)]
     pub warm_up_seconds: f64,
-    /// Seconds of each measurement.
+    /// Seconds of each measurement; a recorded sequence takes as long as it takes.
+    #[serde(default)]
     pub seconds: f64,
     /// Rates of open loops, in requests a second.
     #[serde(default)]
@@ -65,6 +67,8 @@ pub enum Level {
     Rate(f64),
     /// A closed loop of so many users.
     Users(u32),
+    /// A recorded sequence.
+    Trace(Pace),
 }
 
 fn one() -> Vec<u32> {
@@ -94,19 +98,21 @@ impl Level {
             Self::Rate(rate) => format!("{rate:.0}/s"),
             Self::Users(1) => "1 user".to_owned(),
             Self::Users(users) => format!("{users} users"),
+            Self::Trace(pace) => pace.label(),
         }
     }
 }
 
 impl Matrix {
-    /// All loads.
+    /// All loads of a workload that is not recorded.
     #[must_use]
     pub fn levels(&self) -> Vec<Level> {
         let rates = self.rates.iter().map(|rate| Level::Rate(*rate));
         rates.chain(self.users.iter().map(|users| Level::Users(*users))).collect()
     }
 
-    pub(super) fn validate(&self) -> Result<(), Fault> {
+    /// Refuses what cannot work; `recorded`: all workloads are recorded sequences.
+    pub(super) fn validate(&self, recorded: bool) -> Result<(), Fault> {
         let fault = |key: &str, must: &str| {
             Err(Fault { place: format!("matrix.{key}"), must: must.to_owned() })
         };
@@ -120,10 +126,10 @@ impl Matrix {
         if !span(self.warm_up_seconds, 0.0) {
             return fault("warm_up_seconds", "must be from 0 to 3600");
         }
-        if !span(self.seconds, 0.1) {
+        if !recorded && !span(self.seconds, 0.1) {
             return fault("seconds", "must be from 0.1 to 3600");
         }
-        if self.rates.is_empty() && self.users.is_empty() {
+        if !recorded && self.rates.is_empty() && self.users.is_empty() {
             return fault("rates", "or matrix.users must name at least one load");
         }
         if !self.rates.iter().all(|rate| (1.0..=1e6).contains(rate)) {

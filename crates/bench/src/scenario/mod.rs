@@ -3,9 +3,11 @@
 mod contender;
 mod faults;
 mod matrix;
+mod recorded;
 mod workload;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,9 +16,10 @@ use serde::{Deserialize, Serialize};
 pub use contender::Contender;
 pub use faults::ScenarioError;
 pub use matrix::{EventKind, Level, Matrix};
+pub use recorded::Recorded;
 pub use workload::{Products, Stream, Workload};
 
-use self::faults::Fault;
+pub(crate) use self::faults::Fault;
 
 /// What `larder-bench all` runs for the product page.
 const PRODUCT_PAGE: &str = include_str!("../../scenarios/product-page.toml");
@@ -50,6 +53,9 @@ pub struct Scenario {
     pub must: Must,
     /// What is compared; the first is the one to beat.
     pub strategies: Vec<Contender>,
+    /// The recorded sequences of the workloads that have one, in their order.
+    #[serde(skip)]
+    pub recorded: Vec<Option<Arc<Recorded>>>,
 }
 
 /// What is read.
@@ -158,11 +164,24 @@ impl Scenario {
     /// # Errors
     ///
     /// When the file is not there, or a value cannot work; the message names file, line and what
-    /// would be right, and the error is a [`ScenarioError`].
+    /// would be right, and the error is a [`ScenarioError`]. When a recorded sequence cannot be used:
+    /// [`BadData`](crate::trace::BadData).
     pub fn read(file: &Path) -> Result<Self> {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file).with_context(|| name.clone())?;
-        Ok(Self::parse(&name, &text)?)
+        let mut scenario = Self::parse(&name, &text)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for workload in &scenario.workloads {
+            let recorded = recorded::open(workload, folder, &name, &text)?;
+            scenario.recorded.push(recorded.map(Arc::new));
+        }
+        Ok(scenario)
+    }
+
+    /// How many products the recorded sequences ask for.
+    #[must_use]
+    pub fn least_products(&self) -> u32 {
+        self.recorded.iter().flatten().map(|recorded| recorded.distinct()).max().unwrap_or(1)
     }
 
     /// The product page: response time against throughput, and ratios.
@@ -238,13 +257,16 @@ impl Scenario {
             span("ratios.seconds", ratios.seconds, 0.1)?;
         }
         if let Some(matrix) = &self.matrix {
-            matrix.validate()?;
+            matrix.validate(self.workloads.iter().all(|one| one.pace().is_some()))?;
             let waits = self.strategies.iter().any(|one| one.strategy == "write-behind");
             let must = "cannot be with write-behind, which still applies writes while it stops";
             need(matrix.events.is_empty() || !waits, "matrix.events", must)?;
         }
         let parts = self.curve.is_some() || self.ratios.is_some() || self.matrix.is_some();
         need(parts, "matrix", "must be there, or curve, or ratios: there is nothing to run")?;
+        let recorded = self.workloads.first().is_some_and(|first| first.pace().is_some());
+        let must = "must begin with one that has a law of popularity, for curve and ratios";
+        need(!recorded || (self.curve.is_none() && self.ratios.is_none()), "workloads", must)?;
         self.workloads.iter().try_for_each(Workload::validate)?;
         self.strategies.iter().try_for_each(Contender::validate)
     }

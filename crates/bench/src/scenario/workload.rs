@@ -8,10 +8,10 @@ use catalog_domain::{Cursor, MAX_LIMIT, ProductId};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::ReadView;
 use super::faults::Fault;
-use super::{ReadView, Scenario};
 use crate::load::Request;
-use crate::workload::{self, Operation, Spec};
+use crate::workload::{self, Operation, Pace, Spec};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -76,6 +76,10 @@ impl Workload {
             Spec::Scan {} => "a crawler".to_owned(),
             Spec::Ycsb { workload } => format!("YCSB {workload:?}"),
             Spec::Twitter { cluster } => format!("as Twitter's {cluster}"),
+            Spec::Trace { file, .. } => {
+                let name = file.file_name().unwrap_or(file.as_os_str());
+                format!("replay of {}", name.to_string_lossy())
+            }
         }
     }
 
@@ -84,7 +88,7 @@ impl Workload {
     pub fn exponent(&self) -> f64 {
         match &self.requests {
             Spec::Zipf { exponent, .. } | Spec::HotKeyStorm { exponent, .. } => *exponent,
-            Spec::Uniform { .. } | Spec::Scan {} => 0.0,
+            Spec::Uniform { .. } | Spec::Scan {} | Spec::Trace { .. } => 0.0,
             Spec::Ycsb { .. } => workload::YCSB_EXPONENT,
             Spec::Twitter { cluster } => {
                 let all = workload::presets();
@@ -95,24 +99,33 @@ impl Workload {
         }
     }
 
-    /// The scenario's requests for `products`; streams of them begin with
+    /// Requests of `view` for `products`, drawn from `seed`; streams of them begin with
     /// [`worker`](Stream::worker).
     ///
     /// # Errors
     ///
     /// When there are no products.
-    pub fn requests(&self, scenario: &Scenario, products: &Products) -> Result<Stream> {
+    pub fn requests(&self, view: ReadView, seed: u64, products: &Products) -> Result<Stream> {
         let last_id = products.by_rank.iter().copied().max().unwrap_or(0);
         let by_rank = self.asked_for(products).into();
         Ok(Stream {
-            operations: workload::Workload::new(&self.requests, by_rank, scenario.load.seed)?,
+            operations: workload::Workload::new(&self.requests, by_rank, seed)?,
             products: products.clone(),
-            view: scenario.view,
+            view,
             number: 0,
             written: 0,
             last_id,
             waiting: VecDeque::new(),
         })
+    }
+
+    /// When its steps are due, if it is a recorded sequence.
+    #[must_use]
+    pub const fn pace(&self) -> Option<Pace> {
+        match &self.requests {
+            Spec::Trace { pace, .. } => Some(*pace),
+            _ => None,
+        }
     }
 
     /// The products that are asked for, the most popular first.
@@ -126,6 +139,18 @@ impl Workload {
     pub(super) fn validate(&self) -> Result<(), Fault> {
         let fault =
             |key: &str, must: String| Err(Fault { place: format!("workloads.{key}"), must });
+        if let Some(pace) = self.pace() {
+            let positive = |number: f64| number.is_finite() && number > 0.0;
+            return match pace {
+                Pace::Scale(number) | Pace::Rate(number) if !positive(number) => {
+                    fault("requests", format!("pace must be above 0, not {number}"))
+                }
+                _ if self.products.is_some() => {
+                    fault("products", "is not for a trace: it asks for what it asks for".to_owned())
+                }
+                _ => Ok(()),
+            };
+        }
         // Any product shows whether the specification can work.
         if let Err(error) = workload::Workload::new(&self.requests, [1].into(), 0) {
             return fault("requests", format!("cannot be: {error:#}"));
@@ -189,10 +214,7 @@ impl Stream {
 
     fn update(&mut self, id: u32) -> Request {
         self.written += 1;
-        // Another price each time: what is the same is no change.
-        let minor = 1_000 + (u64::from(self.written) * 7_919 + u64::from(id)) % 90_000;
-        let body = json!({ "price": { "minor": minor, "currency": "EUR" } }).to_string();
-        let request = Request::patch(format!("/products/{id}"), body).about(id);
+        let request = new_price(id, self.written);
         if id > self.last_id { request.perhaps_missing() } else { request }
     }
 
@@ -221,6 +243,13 @@ impl Stream {
     }
 }
 
+/// Change number `number` of a price: another one each time, for what is the same is no change.
+pub(super) fn new_price(id: u32, number: u32) -> Request {
+    let minor = 1_000 + (u64::from(number) * 7_919 + u64::from(id)) % 90_000;
+    let body = json!({ "price": { "minor": minor, "currency": "EUR" } }).to_string();
+    Request::patch(format!("/products/{id}"), body).about(id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +258,7 @@ mod tests {
     fn stream(requests: Spec, number: u64) -> Stream {
         let workload = Workload { requests, products: None, least_efficiency: None };
         let products = Products { by_rank: (1..=1_000).collect(), category: "kitchen".into() };
-        let all = workload.requests(&Scenario::product_page(), &products).expect("it can work");
+        let all = workload.requests(ReadView::ProductPage, 7, &products).expect("it can work");
         all.worker(number)
     }
 

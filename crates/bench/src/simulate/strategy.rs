@@ -12,6 +12,9 @@ const WINDOW_US: u64 = 10_000_000;
 /// Reloads that are less likely than e^-40 are not drawn for.
 const UNLIKELY: f64 = 40.0;
 
+/// Where the draws of lives begin: the same values live as long under every strategy.
+const LIVES: u64 = 11;
+
 /// What a write does to what is cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnWrite {
@@ -41,6 +44,8 @@ pub struct Behaviour {
     pub on_write: OnWrite,
     /// How long a value is served; none: unbounded.
     pub ttl: Option<Duration>,
+    /// The part of it, from 0 to 0.9, that is taken off each value's at random.
+    pub jitter: f64,
     /// Reloads ahead, where there are any.
     pub refresh: Option<Refresh>,
 }
@@ -66,8 +71,33 @@ pub struct Demand {
 
 #[derive(Clone, Copy)]
 struct Entry {
-    loaded_us: u64,
+    until_us: u64,
     stale: bool,
+}
+
+/// Draws how long each value is served.
+struct Lives {
+    ttl_us: Option<u64>,
+    jitter: f64,
+    random: ChaCha8Rng,
+}
+
+impl Lives {
+    fn of(behaviour: Behaviour) -> Self {
+        let ttl_us = behaviour.ttl.map(|ttl| u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX));
+        Self { ttl_us, jitter: behaviour.jitter, random: ChaCha8Rng::seed_from_u64(LIVES) }
+    }
+
+    /// A value that is loaded at `at_us`.
+    fn entry(&mut self, at_us: u64) -> Entry {
+        let life = self.ttl_us.map(|ttl| {
+            // As the service draws it.
+            let off =
+                if self.jitter > 0.0 { self.jitter * self.random.random::<f64>() } else { 0.0 };
+            (ttl as f64 * (1.0 - off)) as u64
+        });
+        Entry { until_us: life.map_or(u64::MAX, |life| at_us.saturating_add(life)), stale: false }
+    }
 }
 
 impl Demand {
@@ -76,7 +106,7 @@ impl Demand {
         let mut demand = Self::default();
         let mut entries: Vec<Option<Entry>> = Vec::new();
         let mut random = ChaCha8Rng::seed_from_u64(behaviour.refresh.map_or(0, |r| r.seed));
-        let ttl_us = behaviour.ttl.map_or(u64::MAX, |ttl| ttl.as_micros() as u64);
+        let mut lives = Lives::of(behaviour);
         let mut window = (0, 0);
         for Access { at_us, key, op } in accesses.iter().copied() {
             let place = key as usize;
@@ -84,7 +114,6 @@ impl Demand {
                 entries.resize((place + 1).next_power_of_two(), None);
             }
             let entry = &mut entries[place];
-            let loaded = Some(Entry { loaded_us: at_us, stale: false });
             let before = demand.queries();
             match op {
                 Op::Write => {
@@ -94,7 +123,7 @@ impl Demand {
                         OnWrite::Publish => {
                             demand.publishing_loads += 1;
                             demand.load_ms += cost_ms(key);
-                            *entry = loaded;
+                            *entry = Some(lives.entry(at_us));
                         }
                         OnWrite::Ignore => {
                             if let Some(entry) = entry {
@@ -103,10 +132,10 @@ impl Demand {
                         }
                     }
                 }
-                Op::Read => match entry.filter(|entry| at_us - entry.loaded_us < ttl_us) {
+                Op::Read => match entry.filter(|entry| at_us < entry.until_us) {
                     Some(held) => {
                         demand.stale_answers += u64::from(held.stale);
-                        let remaining_ms = (ttl_us - (at_us - held.loaded_us)) as f64 / 1e3;
+                        let remaining_ms = (held.until_us - at_us) as f64 / 1e3;
                         let due = behaviour.refresh.is_some_and(|refresh| {
                             let reach = cost_ms(key) * refresh.beta;
                             remaining_ms < reach * UNLIKELY
@@ -115,13 +144,13 @@ impl Demand {
                         if due {
                             demand.background_loads += 1;
                             demand.load_ms += cost_ms(key);
-                            *entry = loaded;
+                            *entry = Some(lives.entry(at_us));
                         }
                     }
                     None => {
                         demand.loads += 1;
                         demand.load_ms += cost_ms(key);
-                        *entry = if behaviour.caches { loaded } else { None };
+                        *entry = behaviour.caches.then(|| lives.entry(at_us));
                     }
                 },
             }
@@ -146,12 +175,12 @@ impl Behaviour {
     /// Nothing is cached.
     #[must_use]
     pub const fn none() -> Self {
-        Self { caches: false, on_write: OnWrite::Invalidate, ttl: None, refresh: None }
+        Self { caches: false, ..Self::caching(OnWrite::Invalidate, None) }
     }
 
-    /// Everything is cached, for `ttl` at most.
+    /// Everything is cached, for `ttl`.
     #[must_use]
     pub const fn caching(on_write: OnWrite, ttl: Option<Duration>) -> Self {
-        Self { caches: true, on_write, ttl, refresh: None }
+        Self { caches: true, on_write, ttl, jitter: 0.0, refresh: None }
     }
 }

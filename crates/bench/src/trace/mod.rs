@@ -11,13 +11,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 pub use recording::{Access, Broken, MAX_BROKEN, Op, Recording};
 pub use retail::{Step, fewest_loads, visits};
 pub use source::BadData;
 
 /// The formats that are understood; files may be packed by gzip or xz.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Big-endian signed 32-bit keys, one a request.
     Cache2k,

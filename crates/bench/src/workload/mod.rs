@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 pub use presets::{Preset, presets};
-pub use spec::Spec;
+pub use spec::{Pace, Spec};
 pub use ycsb::{EXPONENT as YCSB_EXPONENT, Ycsb};
 
 use crate::load::Keys;

@@ -1,9 +1,12 @@
 //! What a scenario file says of a workload.
 
-use anyhow::{Result, ensure};
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Mix, Ycsb, presets};
+use crate::trace::Format;
 
 /// A workload; in TOML a table with `kind` and the fields of that kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,52 @@ pub enum Spec {
         /// Which, such as `cluster52`.
         cluster: String,
     },
+    /// A recorded sequence, in its order.
+    Trace {
+        /// The file: beside the scenario, or in the folder of recorded inputs.
+        file: PathBuf,
+        /// What it is; none: what its name suggests.
+        #[serde(default)]
+        format: Option<Format>,
+        /// When each step is due.
+        pace: Pace,
+        /// Only its first steps; 0: all.
+        #[serde(default)]
+        limit: usize,
+    },
+}
+
+/// When the steps of a recorded sequence are due.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// As soon as a connection is free: a closed loop. With one connection the order is exact.
+    InOrder,
+    /// When it was recorded.
+    Recorded,
+    /// So many times as fast as it was recorded.
+    Scale(f64),
+    /// Evenly, so many a second, whatever was recorded.
+    Rate(f64),
+}
+
+impl Pace {
+    /// For people.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::InOrder => "in order".to_owned(),
+            Self::Recorded => "as recorded".to_owned(),
+            Self::Scale(scale) => format!("{scale} times as fast as recorded"),
+            Self::Rate(rate) => format!("{rate}/s"),
+        }
+    }
+
+    /// Whether it cannot be without recorded times.
+    #[must_use]
+    pub const fn needs_times(self) -> bool {
+        matches!(self, Self::Recorded | Self::Scale(_))
+    }
 }
 
 impl Spec {
@@ -73,6 +122,7 @@ impl Spec {
                 let found = found.expect("it was just found");
                 (found.zipf_exponent, Choice::Popular, Mix::updating(found.updates)?)
             }
+            Self::Trace { .. } => bail!("a trace is no endless workload: it is for a matrix"),
         })
     }
 }

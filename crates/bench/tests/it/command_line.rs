@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quick.toml");
 
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/step-by-step.toml");
+
 fn without_comments(text: &str) -> String {
     let kept = text.lines().filter(|line| !line.starts_with('#'));
     kept.map(|line| format!("{line}\n")).collect()
@@ -29,6 +31,13 @@ fn what_cannot_be_read_is_named() {
     std::fs::write(&wrong, without_comments(&text).replace("repeats = 3", "repeats = 0"))
         .expect("writes");
     let wrong = wrong.to_str().expect("UTF-8");
+    let traced = folder.path().join("traced.toml");
+    let sections = "view = \"product-page\"\n[data]\nproducts = 9\nreviews = 9\n[load]\nseed = 1\n\
+                    connections = 1\n[[workloads]]\nrequests = { kind = \"trace\", file = \
+                    \"no-such.csv\", pace = \"recorded\" }\n[matrix]\nrepeats = 1\n\
+                    [[strategies]]\nstrategy = \"none\"\ntiers = \"none\"\n";
+    std::fs::write(&traced, sections).expect("writes");
+    let traced = traced.to_str().expect("UTF-8");
     std::fs::write(folder.path().join("results.json"), "{\n\"runs\": 7}").expect("writes");
     let results = folder.path().to_str().expect("UTF-8");
     let log = folder.path().join("access.log");
@@ -37,7 +46,7 @@ fn what_cannot_be_read_is_named() {
     let keys = folder.path().join("keys.csv");
     std::fs::write(&keys, "key\nx\nx\n").expect("writes");
     let keys = keys.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 17] = [
+    let cases: [(&[&str], i32, &str); 22] = [
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
@@ -47,6 +56,11 @@ fn what_cannot_be_read_is_named() {
         (&["predict", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["run", "no-such.toml"], 64, "no-such.toml"),
         (&["run", scenario], 65, "scenario.toml:3: "),
+        (&["run", traced], 65, "traced.toml:9: workloads.requests must name a file that is there"),
+        (&["run", traced], 65, "LARDER_DATA names their folder"),
+        (&["guide", "no-such.toml"], 64, "no-such.toml"),
+        (&["guide", scenario], 65, "scenario.toml:3: "),
+        (&["guide", GUIDE, "--steps", "2-1"], 64, "3-5"),
         (&["run", wrong], 65, "wrong.toml:19: matrix.repeats must be from 1"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["replay", "--trace", scenario, "--format", "tape"], 64, "cache2k"),

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod command_line;
+mod guide;
 mod load;
 mod locust;
 mod matrix;

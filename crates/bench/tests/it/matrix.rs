@@ -262,3 +262,52 @@ async fn a_database_that_is_far_away_is_slow_and_every_result_says_so() {
     assert!(run.latency_ms.p50 >= 20.0, "{run:?}");
     assert!(results.summaries[0].cell.label().contains("database 20 ms away"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_sequence_is_sent_at_its_times_and_each_key_loaded_once() {
+    let test = "a_recorded_sequence_is_sent_at_its_times_and_each_key_loaded_once";
+    let folder = tempfile::tempdir().expect("a folder");
+    // Two seconds: 400 reads of 37 pages, of which three change in between.
+    let line = |n: u32| {
+        let op = if n % 150 == 149 { "write" } else { "read" };
+        format!("{:.3},/p/{},{op}\n", f64::from(n) * 0.005, (n * n + n / 3) % 37)
+    };
+    let log: String = (0..400).map(line).collect();
+    std::fs::write(folder.path().join("log.csv"), format!("time,key,op\n{log}")).expect("writes");
+    let text = |pace: &str| {
+        format!(
+            "view = \"product-page\"\ndata = {{ products = 300, reviews = 3000 }}\n\
+             load = {{ seed = 7, connections = 4 }}\nmatrix = {{ repeats = 1, replicas = [2] }}\n\
+             must = {{ no_errors = true }}\n\
+             workloads = [{{ requests = {{ kind = \"trace\", file = \"log.csv\", pace = {pace} }} }}]\n\
+             strategies = [{{ strategy = \"cache-aside\", tiers = \"l2\" }}]\n"
+        )
+    };
+    let Some(mut fixture) = fixture(test).await else { return };
+    for pace in ["\"recorded\"", "{ scale = 0.5 }", "\"in-order\""] {
+        let file = folder.path().join("scenario.toml");
+        std::fs::write(&file, text(pace)).expect("writes");
+        let scenario = Scenario::read(&file).expect("valid");
+        fixture.session.catalogue(scenario.data, scenario.least_products()).await.expect("fills");
+        let selection = Selection::default();
+        commands::matrix(&mut fixture.session, &scenario, "scenario.toml", &selection)
+            .await
+            .expect("measures");
+    }
+    let results = fixture.end().await;
+    let [recorded, slower, in_order] = &results.runs[..] else { panic!("{:?}", results.runs) };
+    for run in &results.runs {
+        assert_eq!((run.requests, run.errors), (400, 0), "{run:?}");
+        let queries = &run.db_queries;
+        assert_eq!(queries.counted, queries.pg_stat_statements, "{run:?}");
+        assert!(
+            queries.floor.is_some_and(|floor| (37..=queries.loads).contains(&floor)),
+            "{run:?}"
+        );
+        assert!(run.workload.starts_with("replay of log.csv, "), "{run:?}");
+    }
+    // Never sooner than it was recorded; how much later is the machine's affair.
+    assert!(recorded.seconds >= 1.9 && slower.seconds >= 3.9, "{recorded:?} {slower:?}");
+    assert_eq!(recorded.offered_rps.map(f64::round), Some(201.0));
+    assert_eq!((slower.offered_rps.map(f64::round), in_order.offered_rps), (Some(100.0), None));
+}

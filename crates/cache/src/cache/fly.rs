@@ -14,7 +14,7 @@ use super::{CacheKey, Inner, Outcome};
 use crate::codec::{CacheValue, Compression};
 use crate::entry::{Entry, StoredValue, fits};
 use crate::lookup::{Freshness, GetError, LoadError, Loaded, Lookup, Miss, Tier};
-use crate::options::UNBOUNDED_TTL;
+use crate::options::{Coalesce, UNBOUNDED_TTL};
 use crate::tag::Tags;
 use crate::tier::{Acquire, Acquired, Enough, Kept, L2, Place, Store, TierError, Token, Verdict};
 use crate::version::Version;
@@ -51,7 +51,8 @@ pub(super) enum Leased<V> {
     Needless(Lookup<V>),
     /// The lease is held, under this token.
     Held(Token),
-    /// There is no tier to lease from: the load fills nothing there.
+    /// There is no tier to lease from, or another one has the lease and is not waited for: the
+    /// load fills nothing there.
     Without,
 }
 
@@ -111,6 +112,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                     }
                     // It is there, but of no use.
                     course.enough = Enough::Nothing;
+                }
+                Ok(Acquired::Wait(_)) if self.options.coalesce != Coalesce::Cluster => {
+                    return Ok(Leased::Without);
                 }
                 Ok(Acquired::Wait(rest)) => {
                     if began.elapsed() > patience {

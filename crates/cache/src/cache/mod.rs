@@ -25,7 +25,7 @@ use crate::coherence::Coherence;
 use crate::key::KeySpace;
 use crate::load::{Flights, Joined, LoadLimit, Overloaded, Source, Takeoff};
 use crate::lookup::{GetError, Loaded, Lookup, Miss, Tier};
-use crate::options::{CallOptions, NamespaceOptions, OptionError};
+use crate::options::{CallOptions, Coalesce, NamespaceOptions, OptionError};
 use crate::tag::Barriers;
 use crate::telemetry::{Counters, Metrics};
 use crate::tier::{Enough, L1, L2};
@@ -318,6 +318,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             // This process was frozen: what it was loading then may be old by now.
             self.flights.detach(key);
         }
+        if self.options.coalesce == Coalesce::Request {
+            return self.load_alone(key.clone(), course, begin()).await;
+        }
         let mut waited = false;
         loop {
             match self.flights.join(key) {
@@ -343,6 +346,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 }
             }
         }
+    }
+
+    /// Loads `key` whoever else does.
+    async fn load_alone(self: &Arc<Self>, key: K, course: Course, job: Job<V>) -> Outcome<V> {
+        let inner = Arc::clone(self);
+        let load = async move { inner.fly(&key, course, job).await };
+        // A task of its own, as a flight is: a caller who goes away does not end it.
+        let load = tokio::spawn(load.instrument(self.load_span()));
+        load.await.unwrap_or(Err(GetError::Aborted))
     }
 
     /// Loads in the background, unless somebody does already.

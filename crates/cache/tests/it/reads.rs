@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use larder::{
-    CallOptions, Freshness, GetError, L1Options, Loaded, Miss, NamespaceOptions, State, Tier,
+    CallOptions, Coalesce, Freshness, GetError, L1Options, Loaded, Miss, NamespaceOptions, State,
+    Tier,
 };
 use larder_stack::{Topology, testing};
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -69,6 +70,28 @@ async fn of_many_who_want_a_key_one_loads_in_all_processes() {
     let coalesced: u64 = processes.iter().map(|p| p.stats().coalesced_process).sum();
     assert_eq!(coalesced, 996);
     assert!(processes.iter().map(|p| p.stats().coalesced_cluster).sum::<u64>() >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn loads_can_be_shared_less() {
+    for (coalesce, loads) in [(Coalesce::Request, 100), (Coalesce::Process, 4)] {
+        let l2 = memory();
+        let origin = Origin::slow(SECOND / 2);
+        let options = || NamespaceOptions { coalesce, max_concurrent_loads: 100, ..both_tiers() };
+        let processes: Vec<_> = (0..4).map(|_| Process::new(&l2, "herd", options())).collect();
+        let herd = (0..100).map(|n| get(&processes[n % 4], "a", &origin));
+        let answers = join_all(herd).await;
+        let stored = answers.iter().filter(|answer| answer.as_ref().expect("is loaded").stored);
+        assert_eq!(origin.loads(), loads);
+        // Of all who load, one has the lease; who joined its flight has its answer.
+        let holders = if coalesce == Coalesce::Process { 25 } else { 1 };
+        assert_eq!(stored.count(), holders, "{coalesce:?}");
+        for process in &processes {
+            assert!(get(process, "a", &origin).await.expect("is there").miss.is_none());
+            assert_eq!(process.stats().coalesced_cluster, 0);
+        }
+        assert_eq!(origin.loads(), loads);
+    }
 }
 
 #[tokio::test]
