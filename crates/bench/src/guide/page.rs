@@ -111,13 +111,13 @@ fn head(text: &mut String, guide: &Guide, measured: &Measured) {
         run.outage_seconds,
         run.cut_seconds,
     );
-    let _ = write!(
+    let _ = writeln!(
         text,
         "Queries are counted by the service and by Postgres (`pg_stat_statements`, for roles that \
          nobody else uses). The {} of the cache's answers beside which Postgres is asked how old they \
          are cost a query each, which neither column contains. Everything, the load generator \
          included, ran on {} cores of {} ({}, {}), on {}. It is one run: small differences \
-         are chance.\n",
+         are chance.",
         crate::report::percent(run.sample),
         machine.cores,
         machine.cpu.trim(),

@@ -40,7 +40,7 @@ async fn run(test: &str, more: &[&str]) -> Option<(Run, Verification)> {
     let usual = ["verify", "--seconds=4", "--processes=2", "--rate=100", "--products=300"];
     let line = usual.iter().chain(&["--reviews=1000"]).chain(more);
     let Line { args } = Line::try_parse_from(line).expect("the options are valid");
-    let found = verify::verify(&mut bed, &args, test.to_owned()).await;
+    let found = Box::pin(verify::verify(&mut bed, &args, test.to_owned())).await;
     bed.stop().await;
     let found = found.expect("it runs");
     let run = found.runs.first().cloned().expect("one run");
