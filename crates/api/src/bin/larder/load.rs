@@ -3,8 +3,9 @@
 //! It is no measurement: that is `larder-bench`. Requests are sent evenly, and not many at once; what could
 //! not be sent in its time is left out.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -52,10 +53,12 @@ struct Shared {
     http: Client,
     key: String,
     answered: AtomicU64,
-    errors: AtomicU64,
-    /// Of the errors, the writes for which the key was not enough.
-    forbidden: AtomicU64,
+    errors: Mutex<Errors>,
 }
+
+/// What went wrong, and how often: by status; 0 where there was no answer.
+#[derive(Clone, Default)]
+struct Errors(BTreeMap<u16, u64>);
 
 /// One request.
 enum Step {
@@ -88,8 +91,7 @@ pub(crate) fn run(api: &str, key: &str, args: &LoadArgs) -> Result<(), Failure> 
         http,
         key: key.to_owned(),
         answered: AtomicU64::new(0),
-        errors: AtomicU64::new(0),
-        forbidden: AtomicU64::new(0),
+        errors: Mutex::default(),
     });
     runtime.block_on(load(&shared, &bases, args))
 }
@@ -108,7 +110,7 @@ async fn load(shared: &Arc<Shared>, bases: &[String], args: &LoadArgs) -> Result
     sender.abort();
     watched?;
     let end = Moment::now(shared, bases).await?;
-    println!("{}", end.summary(&begin, shared.errors.load(Ordering::Relaxed)));
+    println!("{}", end.summary(&begin, &shared.errors()));
     Ok(())
 }
 
@@ -132,8 +134,8 @@ async fn watch(
                 queries: None,
             },
         };
-        println!("{:>4} s  {}", second, now.line(&before, shared.errors.load(Ordering::Relaxed)));
-        if !told && shared.forbidden.load(Ordering::Relaxed) > 0 {
+        println!("{:>4} s  {}", second, now.line(&before, &shared.errors()));
+        if !told && shared.errors().forbidden() {
             eprintln!("Writes are refused: they need a key (ADMIN_KEY, as in .stack/env).");
             told = true;
         }
@@ -196,7 +198,6 @@ impl Plan {
 impl Shared {
     /// Sends `step` and reads the whole answer.
     async fn take(&self, step: Step) {
-        let writes = matches!(step, Step::Write(..));
         let request = match step {
             Step::Read(url) => self.http.get(url),
             Step::Write(url, minor) => {
@@ -215,12 +216,13 @@ impl Shared {
         self.answered.fetch_add(u64::from(status.is_some()), Ordering::Relaxed);
         // A catalogue of another size has not all of the products.
         if status.is_none_or(|status| !status.is_success() && status != StatusCode::NOT_FOUND) {
-            self.errors.fetch_add(1, Ordering::Relaxed);
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            *errors.0.entry(status.map_or(0, |status| status.as_u16())).or_default() += 1;
         }
-        let forbidden = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-        if writes && status.is_some_and(|status| forbidden.contains(&status)) {
-            self.forbidden.fetch_add(1, Ordering::Relaxed);
-        }
+    }
+
+    fn errors(&self) -> Errors {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Database queries that the process at `base` has counted, those of its relay apart.
@@ -233,6 +235,32 @@ impl Shared {
                 && !line.contains("larder_purpose=\"feed\"")
         });
         Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+}
+
+impl Errors {
+    fn all(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Whether the key was not enough for a write; reads need none.
+    fn forbidden(&self) -> bool {
+        [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN]
+            .iter()
+            .any(|status| self.0.contains_key(&status.as_u16()))
+    }
+
+    /// How many, and which.
+    fn text(&self) -> String {
+        let kinds = self.0.iter().map(|(status, count)| match status {
+            0 => format!("no answer: {count}"),
+            status => format!("{status}: {count}"),
+        });
+        let kinds: Vec<String> = kinds.collect();
+        match self.all() {
+            0 => "0 errors".to_owned(),
+            all => format!("{all} errors ({})", kinds.join(", ")),
+        }
     }
 }
 
@@ -251,23 +279,25 @@ impl Moment {
         Some((self.queries? - before.queries?).max(0.0))
     }
 
-    fn line(&self, before: &Self, errors: u64) -> String {
+    fn line(&self, before: &Self, errors: &Errors) -> String {
         let seconds = (self.at - before.at).as_secs_f64();
         let requests = (self.answered - before.answered) as f64 / seconds;
         let queries = self
             .queries_since(before)
             .map_or_else(|| "?".to_owned(), |queries| format!("{:.0}", queries / seconds));
+        let errors = errors.all();
         format!("{requests:>5.0} requests/s  {queries:>5} database queries/s  {errors} errors")
     }
 
-    fn summary(&self, begin: &Self, errors: u64) -> String {
+    fn summary(&self, begin: &Self, errors: &Errors) -> String {
         let seconds = (self.at - begin.at).as_secs_f64();
         let requests = self.answered - begin.answered;
         let queries = self.queries_since(begin).unwrap_or_default();
         let each = 100.0 * queries / requests.max(1) as f64;
         format!(
             "{requests} requests in {seconds:.0} s, {queries:.0} database queries \
-             ({each:.1} for 100 requests), {errors} errors"
+             ({each:.1} for 100 requests), {}",
+            errors.text()
         )
     }
 }
