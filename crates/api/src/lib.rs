@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod auth;
 mod coherence;
 mod condition;
 pub mod config;
@@ -14,4 +15,5 @@ mod session;
 mod switching;
 mod writes;
 
+pub use auth::{KeyError, make_key};
 pub use server::{ServeError, Server, start};

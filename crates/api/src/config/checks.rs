@@ -28,6 +28,7 @@ impl Config {
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.address()?;
+        self.is_production()?;
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
@@ -51,6 +52,7 @@ impl Config {
         for (key, value) in [
             ("server.max_body_bytes", self.server.max_body_bytes as u64),
             ("server.request_deadline_ms", self.server.request_deadline_ms),
+            ("server.key_memory_ms", self.server.key_memory_ms),
         ] {
             if value == 0 {
                 return Err(ConfigError::value(key, "must be at least 1"));

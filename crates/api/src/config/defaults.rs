@@ -22,7 +22,9 @@ impl Default for ServerConfig {
             max_body_bytes: 65_536,
             request_deadline_ms: 10_000,
             bench_routes: false,
+            mode: "development".to_owned(),
             admin_key: String::new(),
+            key_memory_ms: 5_000,
         }
     }
 }

@@ -49,8 +49,12 @@ pub struct ServerConfig {
     pub request_deadline_ms: u64,
     /// Whether `/bench/static` is served.
     pub bench_routes: bool,
-    /// What `Authorization: Bearer …` must hold for administration; empty: none.
+    /// `development` or `production`.
+    pub mode: String,
+    /// A key that may administer, beside those in the database; empty: none.
     pub admin_key: String,
+    /// How long it is taken for granted that a key has not been revoked.
+    pub key_memory_ms: u64,
 }
 
 /// `[database]`

@@ -3,7 +3,9 @@
 mod coherence;
 mod counting;
 mod deploy;
+mod keys;
 mod loading;
+mod operating;
 mod outage;
 mod replicated;
 mod requests;
