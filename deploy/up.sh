@@ -97,7 +97,7 @@ ${BALANCER_URL:+  balancer    $BALANCER_URL
 Try:
   curl -i $API_URL/products/1                 # a miss: Postgres computes the page
   curl -i $API_URL/products/1                 # a hit: see Cache-Status
-  curl -s $API_URL/admin/queries              # every SQL statement, counted
+  . $STACK_DIR/env; curl -s $API_URL/admin/queries -H "Authorization: Bearer \$ADMIN_KEY"   # every SQL statement, counted
 
 Stop it with: make down
 END

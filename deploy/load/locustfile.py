@@ -15,7 +15,7 @@ from locust import FastHttpUser, between, task
 # Products of the catalogue, and how many of the requests change one.
 PRODUCTS = int(os.environ.get("PRODUCTS", "50000"))
 WRITES = float(os.environ.get("WRITES", "0.02"))
-# Changes need it where the service has one.
+# Whoever changes something shows a key.
 ADMIN_KEY = os.environ.get("ADMIN_KEY", "")
 # Rank r is asked for in proportion to r to the power of minus this.
 EXPONENT = float(os.environ.get("EXPONENT", "1.0"))

@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod auth;
 mod closing;
 mod coherence;
 mod condition;
@@ -16,4 +17,5 @@ mod session;
 mod switching;
 mod writes;
 
+pub use auth::{KeyError, make_key};
 pub use server::{ServeError, Server, start};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use catalog_api::config::{self, Config, ConfigError};
-use catalog_api::{ServeError, start};
+use catalog_api::{KeyError, ServeError, make_key, start};
 use catalog_repository::seed::{self, Progress, SeedOptions, online_retail::OnlineRetail};
 use catalog_repository::{migrate, pending_migrations};
 use clap::{Parser, Subcommand};
@@ -75,6 +75,16 @@ enum Command {
         /// Where products.csv and order-lines.csv(.xz) are.
         folder: PathBuf,
     },
+    /// Make an API key as the administrator of the database, and print it: the first one, where
+    /// nobody has one yet (`larder keys` makes the others).
+    CreateKey {
+        /// What it allows: read, write or admin, separated by commas; each implies those before it
+        #[arg(long, value_delimiter = ',', default_value = "admin")]
+        scopes: Vec<String>,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        note: String,
+    },
     /// Check the configuration and print it, secrets masked.
     Config,
 }
@@ -93,7 +103,8 @@ async fn main() -> ExitCode {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let usage = error.is::<ConfigError>()
-        || matches!(error.downcast_ref::<ServeError>(), Some(ServeError::Config(_)));
+        || matches!(error.downcast_ref(), Some(ServeError::Config(_)))
+        || matches!(error.downcast_ref(), Some(KeyError::Field { .. }));
     if usage { EX_USAGE } else { EX_UNAVAILABLE }
 }
 
@@ -131,6 +142,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             let shop = OnlineRetail::open(&folder)?;
             seed::import(&admin_url, &shop, bar()).await?;
             println!("Catalogue      {} products", shop.products().len());
+        }
+        Command::CreateKey { scopes, note } => {
+            println!("{}", make_key(&admin_url, &scopes, &note).await?);
         }
         Command::Config => print!("{}", toml::to_string(&config.masked())?),
     }

@@ -24,6 +24,9 @@ pub(crate) struct Problem {
     errors: Vec<FieldProblem>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    /// `WWW-Authenticate`.
+    #[serde(skip)]
+    challenge: Option<Box<str>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,6 +44,7 @@ impl Problem {
             detail: Some(detail.into()),
             errors: Vec::new(),
             retry_after: None,
+            challenge: None,
         }
     }
 
@@ -48,10 +52,20 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))
     }
 
-    /// 401: who asks must show a key.
-    pub(crate) fn unauthorized() -> Self {
-        let detail = "administration needs the key: Authorization: Bearer …";
+    /// 401: who asks must show a key, or another one.
+    pub(crate) fn unauthorized(detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// The same, saying in `WWW-Authenticate` what is asked for.
+    pub(crate) fn challenging(mut self, challenge: impl Into<Box<str>>) -> Self {
+        self.challenge = Some(challenge.into());
+        self
+    }
+
+    /// 503: there is more to do of something than is done at a time.
+    pub(crate) fn busy(detail: &str) -> Self {
+        Self::unavailable(detail, Duration::from_secs(1))
     }
 
     /// 400 with the field named.
@@ -171,8 +185,8 @@ impl ResponseError for Problem {
             // Whole seconds, rounded up.
             response.insert_header((RETRY_AFTER, retry_after.as_millis().div_ceil(1_000) as u64));
         }
-        if self.status == StatusCode::UNAUTHORIZED.as_u16() {
-            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        if let Some(challenge) = &self.challenge {
+            response.insert_header((WWW_AUTHENTICATE, &**challenge));
         }
         response.body(serde_json::to_vec(self).expect("a problem has a JSON form"))
     }

@@ -10,7 +10,7 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{Data, PathConfig, PayloadConfig, QueryConfig};
 use actix_web::{App, HttpServer, web};
 use catalog_domain::{RepositoryError, View};
-use catalog_repository::PostgresCatalogue;
+use catalog_repository::{ApiKeys, PostgresCatalogue};
 use catalog_service::{Catalogue, Shared};
 use futures_util::FutureExt;
 use larder::{L2, Metrics, Mode, RedisTier};
@@ -20,8 +20,9 @@ use opentelemetry_instrumentation_actix_web::{RequestMetrics, RequestTracing};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::admin::{self, Access};
+use crate::admin;
 use crate::app::State;
+use crate::auth::{self, Auth, FirstKeyError, KeyError};
 use crate::closing::{Closing, Patience, told_to_leave};
 use crate::coherence;
 use crate::config::{Config, ConfigError};
@@ -55,6 +56,9 @@ pub enum ServeError {
     /// Postgres does not answer, or has not been migrated.
     #[error("database.url: {0} (has the schema been migrated? `catalog-api migrate`)")]
     Database(#[from] RepositoryError),
+    /// Nobody could administer, and no key can be made for it.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// A running service.
@@ -115,10 +119,18 @@ impl std::fmt::Debug for Server {
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, ServeError> {
     let (address, tls) = (config.address()?, config.tls()?);
     let scheme = if tls.is_some() { "https" } else { "http" };
+    let db = database(&config)?;
+    let production = config.is_production()?;
+    if production {
+        auth::first(&config, &ApiKeys::new(db.clone())).await?;
+    }
     let listener =
         TcpListener::bind(address).map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-    let state = Data::new(state(config, telemetry, address).await?);
+    let state = Data::new(state(config, telemetry, db, address).await?);
+    if !production {
+        auth::first(&state.config, state.auth.keys()).await?;
+    }
     let hub = Hub::start(state.clone(), address);
     let (stop_following, stopped) = oneshot::channel();
     // Stopped as well when nobody can say so any more.
@@ -128,10 +140,6 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let shared = state.clone();
 
     let server = state.config.server.clone();
-    let access = Access::of(&server.admin_key, address);
-    if matches!(access, Access::Nobody) {
-        tracing::warn!(%address, "admin routes are off: set server.admin_key");
-    }
     let workers = match server.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         chosen => chosen,
@@ -155,13 +163,14 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
                 QueryConfig::default()
                     .error_handler(|error, _| Problem::field("query", error.to_string()).into()),
             )
+            .wrap(from_fn(auth::writes))
             .wrap(from_fn(move |request, next| within(deadline, request, next)))
             .wrap(from_fn(move |request, next| told_to_leave(leaving.clone(), request, next)))
             .wrap(RequestMetrics::default())
             .wrap(Condition::new(traced, RequestTracing::new()))
             .configure(|service| {
                 routes::configure(service, server.bench_routes);
-                admin::configure(service, &access);
+                admin::configure(service);
                 dashboard::configure(service, &viewed);
             })
             .default_service(web::to(routes::nothing))
@@ -207,14 +216,28 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     Ok(Server { address, scheme, handle, hub, closing, drain: patience.drain, running })
 }
 
+fn database(config: &Config) -> Result<Database, ConfigError> {
+    let db = Database::new(&config.database_options());
+    db.map_err(|error| ConfigError::value("database", error.to_string()))
+}
+
+impl From<FirstKeyError> for ServeError {
+    fn from(error: FirstKeyError) -> Self {
+        match error {
+            FirstKeyError::Config(error) => Self::Config(error),
+            FirstKeyError::Key(KeyError::Database(error)) => Self::Database(error),
+            FirstKeyError::Key(error) => Self::Key(error),
+        }
+    }
+}
+
 async fn state(
     config: Config,
     telemetry: &Telemetry,
+    db: Database,
     address: SocketAddr,
 ) -> Result<State, ServeError> {
     let option = |section: &'static str| move |error: String| ConfigError::value(section, error);
-    let db = Database::new(&config.database_options())
-        .map_err(|error| option("database")(error.to_string()))?;
     let tier = RedisTier::connect(config.redis_options()?)
         .map_err(|error| option("redis")(error.to_string()))?;
     let l2 = Arc::new(L2::Redis(tier));
@@ -238,6 +261,8 @@ async fn state(
         found.expect("every view has settings").1.clone()
     };
     let follower = kept.feed.clone().unwrap_or_else(|| db.clone());
+    let lasting = Duration::from_millis(config.server.key_memory_ms);
+    let auth = Auth::new(&config.server.admin_key, ApiKeys::new(db.clone()), lasting);
     let repository = PostgresCatalogue::new(db);
     let (mode, waiting) = (config.write_behind.mode()?, config.write_behind.options()?);
     // What was journaled in another mode is applied in any.
@@ -266,7 +291,7 @@ async fn state(
     coherence::settle(&kept.coherence).await;
     let (registry, feed) = (telemetry.registry(), kept.feed);
     let closing = Closing::default();
-    Ok(State { catalogue, config, registry, filler, closing, feed, switching })
+    Ok(State { catalogue, config, registry, filler, closing, feed, auth, switching })
 }
 
 /// Ends a request that takes longer than it may; what it waits for is dropped with it.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use catalog_domain::{Change, ProductId, RepositoryError, Revised, View};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use larder::{Cache, CallOptions, Loaded, OptionError, Version};
+use larder::{Cache, CallOptions, Inspection, Invalidation, Loaded, OptionError, Version};
 
 use crate::error::{CatalogueError, LoadFailure};
 use crate::rendered::{CachedView, Rendered};
@@ -131,6 +131,23 @@ impl<V: CachedView> Namespace<V> {
             | Strategy::WriteBehind
             | Strategy::RefreshAhead => cache_aside::written(&active.cache, change).await,
         }
+    }
+}
+
+impl<V: CachedView> Namespace<V> {
+    /// What the tiers hold of `id`.
+    pub(crate) async fn inspect(&self, id: ProductId) -> Inspection {
+        self.active.load_full().cache.inspect(&id).await
+    }
+
+    /// Makes old what is held of `id` before `version`, under any strategy.
+    pub(crate) async fn make_old(&self, id: ProductId, version: Version) -> Invalidation {
+        self.active.load_full().cache.invalidate(&id, version).await
+    }
+
+    /// Makes old what has the tag `name` in a version before `version`.
+    pub(crate) async fn make_tag_old(&self, name: &str, version: Version) -> Invalidation {
+        self.active.load_full().cache.invalidate_tag(name, version).await
     }
 }
 

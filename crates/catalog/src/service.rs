@@ -1,6 +1,7 @@
 //! The catalogue: reads through the cache, writes past it.
 
 mod journaling;
+mod operating;
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};

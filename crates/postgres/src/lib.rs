@@ -5,6 +5,7 @@ mod database;
 mod doorbell;
 mod executor;
 mod feed;
+mod invalidate;
 mod journal;
 mod ledger;
 mod statement;
@@ -14,6 +15,7 @@ pub use choices::{Choice, Choices, Chosen, Heard, NamespaceState, Process, choos
 pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
+pub use invalidate::{clear, invalidate_key, invalidate_tag};
 pub use journal::{
     Applier, Coalesced, Entry, Outcome, PostgresJournal, Refused, Taken, apply, settle, taken,
 };

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api_keys;
 mod create;
 mod deferred;
 mod delete;
@@ -20,6 +21,7 @@ mod store;
 mod summary;
 mod write;
 
+pub use api_keys::{ApiKeys, NewKey, ShownKey, StoredKey};
 pub use deferred::{CatalogueSink, ProductState};
 pub use journal::{CatalogueApplier, CatalogueJournal, journal_key};
 pub use migrate::{MigrateError, migrate, pending_migrations};

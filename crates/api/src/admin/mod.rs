@@ -1,29 +1,28 @@
 //! `/admin`: what an operator sees and switches.
 
-mod access;
 mod cache;
 mod config;
+mod entries;
 mod journal;
+mod keys;
 mod queries;
 mod strategy;
 
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 
-pub(crate) use self::access::Access;
+use crate::auth;
 use crate::routes::nothing;
 
-/// All admin routes, for those whom `access` lets in; none where it lets in nobody.
-pub(crate) fn configure(service: &mut ServiceConfig, access: &Access) {
-    if matches!(access, Access::Nobody) {
-        return;
-    }
-    let access = access.clone();
+/// All admin routes, for those who have a key.
+pub(crate) fn configure(service: &mut ServiceConfig) {
     let scope = web::scope("/admin")
-        .wrap(from_fn(move |request, next| access::check(access.clone(), request, next)))
+        .wrap(from_fn(auth::administration))
         .configure(config::configure)
         .configure(cache::configure)
+        .configure(entries::configure)
         .configure(journal::configure)
+        .configure(keys::configure)
         .configure(queries::configure)
         .configure(strategy::configure)
         .default_service(web::to(nothing));

@@ -31,6 +31,7 @@ impl Config {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         self.address()?;
         self.tls()?;
+        self.is_production()?;
         self.telemetry_options()?;
         self.verify.validate()?;
         self.feed.options()?;
@@ -59,6 +60,7 @@ impl Config {
             ("server.keep_alive_ms", self.server.keep_alive_ms),
             ("server.max_connections", self.server.max_connections as u64),
             ("server.shutdown_timeout_ms", self.server.shutdown_timeout_ms),
+            ("server.key_memory_ms", self.server.key_memory_ms),
         ] {
             if value == 0 {
                 return Err(ConfigError::value(key, "must be at least 1"));

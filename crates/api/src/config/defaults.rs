@@ -30,7 +30,9 @@ impl Default for ServerConfig {
             bench_routes: false,
             tls_cert_file: String::new(),
             tls_key_file: String::new(),
+            mode: "development".to_owned(),
             admin_key: String::new(),
+            key_memory_ms: 5_000,
         }
     }
 }

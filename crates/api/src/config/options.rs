@@ -32,6 +32,22 @@ impl Config {
         })
     }
 
+    /// Whether nobody is let in whom the configuration does not name.
+    ///
+    /// # Errors
+    ///
+    /// When `server.mode` is none of the known ones.
+    pub fn is_production(&self) -> Result<bool, ConfigError> {
+        match self.server.mode.as_str() {
+            "production" => Ok(true),
+            "development" => Ok(false),
+            other => {
+                let reason = format!("unknown mode {other:?}: use development or production");
+                Err(ConfigError::value("server.mode", reason))
+            }
+        }
+    }
+
     /// How to reach Postgres as the application.
     #[must_use]
     pub fn database_options(&self) -> DatabaseOptions {

@@ -65,8 +65,12 @@ pub struct ServerConfig {
     pub tls_cert_file: String,
     /// A PEM file of its key.
     pub tls_key_file: String,
-    /// What `Authorization: Bearer …` must hold for administration; empty: none.
+    /// `development` or `production`.
+    pub mode: String,
+    /// A key that may administer, beside those in the database; empty: none.
     pub admin_key: String,
+    /// How long it is taken for granted that a key has not been revoked.
+    pub key_memory_ms: u64,
 }
 
 /// `[database]`

@@ -18,6 +18,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// What every process takes, and every request shows unless it shows another.
+pub(crate) const KEY: &str = "the key of these tests";
+
 /// Dropped in this order: the process, its database, the servers.
 pub(crate) struct Service {
     pub(crate) process: Process,
@@ -61,6 +64,7 @@ pub(crate) async fn service_on(redis: TestRedis, settings: &[(&str, &str)]) -> S
         ("DATABASE__FEED_URL", database.feed_url.as_str()),
         ("REDIS__NODES", &redis.nodes().join(",")),
         ("CACHE__ENVIRONMENT", &environment),
+        ("SERVER__ADMIN_KEY", KEY),
     ];
     let all = own.iter().chain(settings);
     let all: Vec<_> = all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -87,6 +91,16 @@ impl Service {
         let own = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let all: Vec<_> = self.settings.iter().cloned().chain(own).collect();
         Process::start(&all).await
+    }
+
+    /// The program with the same settings and some of its own.
+    pub(crate) fn program(&self, settings: &[(&str, &str)]) -> Command {
+        let mut command = program();
+        let own = settings.iter().copied();
+        for (key, value) in self.settings.iter().map(|(key, value)| (&**key, &**value)).chain(own) {
+            command.env(format!("LARDER__{key}"), value);
+        }
+        command
     }
 
     /// Waits until lookups reach Redis.
@@ -179,6 +193,7 @@ impl Process {
     pub(crate) async fn try_patch(&self, path: &str, patch: &Value) -> Option<Answer> {
         let request = hyper::Request::patch(format!("{}{path}", self.url))
             .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {KEY}"))
             .body(Full::new(patch.to_string().into()));
         self.try_send(request.expect("a valid request")).await
     }
@@ -197,7 +212,12 @@ impl Process {
     ) -> Answer {
         let mut request =
             hyper::Request::builder().method(method).uri(format!("{}{path}", self.url));
-        for (name, value) in headers {
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = request.header("authorization", format!("Bearer {KEY}"));
+        }
+        // An empty one is left out: the request shows no key.
+        let shown = |it: &&(&str, &str)| *it != &("authorization", "");
+        for (name, value) in headers.iter().filter(shown) {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a valid request");
@@ -247,6 +267,15 @@ pub(crate) fn program() -> Command {
         command.env_remove(key);
     }
     command
+}
+
+/// What the command line `larder` says, and its exit code.
+pub(crate) async fn larder(process: &Process, arguments: &[&str]) -> (String, i32) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_larder"));
+    command.env("ADMIN_KEY", KEY).env("API_URL", &process.url).args(arguments);
+    let output = command.output().await.expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8(said).expect("text"), output.status.code().expect("it ends by itself"))
 }
 
 /// Waits until `condition` holds.

@@ -6,7 +6,7 @@ use hyper::{Method, StatusCode};
 use larder_stack::testing::skip_without_servers;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Process, Service, eventually, service};
+use crate::support::{Answer, Process, Service, eventually, larder, service};
 
 const BEHIND: [(&str, &str); 4] = [
     ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "write-behind"),
@@ -274,15 +274,6 @@ async fn a_poisonous_write_becomes_a_dead_letter_and_is_replayed_or_dropped() {
     let (nobody, code) = larder(&service, &["journal", "--api", "http://127.0.0.1:1"]).await;
     assert!(code == 69 && nobody.contains("does not answer"), "{nobody}");
     assert_eq!(page(&service, 3).await.1["variants"][0]["stock"], 1);
-}
-
-/// What the command line says, and its exit code.
-async fn larder(process: &Process, arguments: &[&str]) -> (String, i32) {
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_larder"));
-    command.env_remove("ADMIN_KEY").env("API_URL", &process.url).args(arguments);
-    let output = command.output().await.expect("it runs");
-    let said = [output.stdout, output.stderr].concat();
-    (String::from_utf8(said).expect("text"), output.status.code().expect("it ends by itself"))
 }
 
 fn literal(sku: &Value) -> String {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Bed;
-use crate::load::Client;
+use crate::load::{Client, key};
 
 /// The signal of a process that ended itself: SIGABRT.
 const ABORTED: i32 = 6;
@@ -122,6 +122,7 @@ impl Api {
             .current_dir(&folder)
             .env("LARDER__SERVER__BIND", "127.0.0.1:0")
             .env("LARDER__SERVER__BENCH_ROUTES", "true")
+            .env("LARDER__SERVER__ADMIN_KEY", key())
             .env("LARDER__DATABASE__URL", &self.url)
             .env("LARDER__DATABASE__FEED_URL", &self.feed_url)
             .env("LARDER__REDIS__NODES", redis_nodes)

@@ -11,7 +11,7 @@ mod schedule;
 mod sent;
 mod targets;
 
-pub use client::{Answer, Client, Request};
+pub use client::{Answer, Client, Request, key};
 pub use closed::{ClosedLoop, closed_loop};
 pub use in_order::in_order;
 pub use keys::Keys;

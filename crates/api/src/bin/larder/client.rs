@@ -22,7 +22,7 @@ pub(crate) enum Failure {
     Address(String, String),
     #[error("{0} does not answer: {1} (is it running? make up, or --api URL)")]
     Silent(String, String),
-    #[error("{0} (the admin key: --key, or ADMIN_KEY as in .stack/env)")]
+    #[error("{0} (the key: --api-key, or ADMIN_KEY as in .stack/env)")]
     Forbidden(String),
     #[error("{0}")]
     Refused(String),
@@ -41,29 +41,57 @@ impl Failure {
 
 /// A service, and the key to it.
 pub(crate) struct Client {
-    base: String,
+    /// Where its processes listen; there is at least one.
+    bases: Vec<String>,
     key: String,
     http: blocking::Client,
 }
 
 impl Client {
     pub(crate) fn new(api: &str, key: &str) -> Result<Self, Failure> {
-        let base = base(api.split(',').next().unwrap_or_default())?;
+        let bases: Vec<String> = api.split(',').map(base).collect::<Result<_, _>>()?;
         let http = blocking::Client::builder()
             .timeout(PATIENCE)
             .no_proxy()
             .build()
             .map_err(|error| Failure::Address(api.to_owned(), error.to_string()))?;
-        Ok(Self { base, key: key.to_owned(), http })
+        Ok(Self { bases, key: key.to_owned(), http })
     }
 
-    /// The body of the answer; null where there is none.
-    pub(crate) fn ask(&self, method: Method, path: &str) -> Result<Value, Failure> {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+    /// The body of the answer of the first process; null where there is none.
+    pub(crate) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        self.ask_at(&self.bases[0], method, path, body)
+    }
+
+    /// What each process answers, with its address.
+    pub(crate) fn ask_each(&self, path: &str) -> Result<Vec<(&str, Value)>, Failure> {
+        let answers = self
+            .bases
+            .iter()
+            .map(|base| Ok((base.as_str(), self.ask_at(base, Method::GET, path, None)?)));
+        answers.collect()
+    }
+
+    fn ask_at(
+        &self,
+        base: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let mut request = self.http.request(method, format!("{base}{path}"));
         if !self.key.is_empty() {
             request = request.bearer_auth(&self.key);
         }
-        let silent = |error| silent(&self.base, &error);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let silent = |error| silent(base, &error);
         let response = request.send().map_err(silent)?;
         let status = response.status();
         let body = response.bytes().map_err(silent)?;
@@ -71,7 +99,7 @@ impl Client {
         if status.is_success() {
             return Ok(body);
         }
-        let detail = body["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        let detail = detail(&body).unwrap_or_else(|| status.to_string());
         Err(match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(detail),
             _ => Failure::Refused(detail),
@@ -93,6 +121,19 @@ pub(crate) fn base(api: &str) -> Result<String, Failure> {
 /// That the service at `base` did not answer.
 pub(crate) fn silent(base: &str, error: &reqwest::Error) -> Failure {
     Failure::Silent(base.to_owned(), root(error).to_string())
+}
+
+/// What a problem says, with the fields that are wrong.
+fn detail(problem: &Value) -> Option<String> {
+    let fields = problem["errors"].as_array().map_or(&[][..], Vec::as_slice);
+    let fields: Vec<String> = fields
+        .iter()
+        .filter_map(|it| Some(format!("{}: {}", it["field"].as_str()?, it["message"].as_str()?)))
+        .collect();
+    if fields.is_empty() {
+        return problem["detail"].as_str().map(str::to_owned);
+    }
+    Some(fields.join("; "))
 }
 
 /// What is at the bottom of an error: the words above it only say that a request was sent.

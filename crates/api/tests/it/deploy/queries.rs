@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::servers::{Balancer, client};
 use super::{Running, repository, succeeds, text, tool, yaml};
-use crate::support::{eventually, service_on};
+use crate::support::{KEY, eventually, service_on};
 
 /// How long all answers may take to come.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -148,7 +148,7 @@ async fn load(urls: Vec<String>, stop: Arc<AtomicBool>) {
             if round.is_multiple_of(5) {
                 let body = json!({ "price": { "minor": 1000 + round, "currency": "EUR" } });
                 let request = client.patch(format!("{url}/products/{id}"));
-                let request = request.header("content-type", "application/json");
+                let request = request.header("content-type", "application/json").bearer_auth(KEY);
                 let _ = request.body(body.to_string()).send().await;
             }
         }

@@ -1,25 +1,8 @@
-//! Answers for people to read.
-
-use std::fmt::Write;
+//! Writes that wait, and those that could not be applied.
 
 use serde_json::Value;
 
-/// Names and values, one below the other.
-fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
-    pairs.into_iter().fold(String::new(), |mut text, (name, value)| {
-        let _infallible = writeln!(text, "{name:<14} {value}");
-        text
-    })
-}
-
-/// A string without its quotes; anything else as JSON.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn seconds(millis: &Value) -> String {
-    format!("{:.1} s", millis.as_f64().unwrap_or_default() / 1_000.0)
-}
+use super::{pairs, plain, seconds, table};
 
 pub(crate) fn journal(answer: &Value) -> String {
     let process = &answer["process"];
@@ -51,21 +34,11 @@ pub(crate) fn letters(answer: &Value) -> String {
     if letters.is_empty() {
         return "There is none.\n".to_owned();
     }
-    let mut text =
-        format!("{:>10}  {:<12} {:>8}  {:>10}  error\n", "position", "key", "attempts", "age");
-    for letter in letters {
+    let rows = letters.iter().map(|letter| {
         let part = |name: &str| plain(&letter[name]);
-        let _infallible = writeln!(
-            text,
-            "{:>10}  {:<12} {:>8}  {:>10}  {}",
-            part("position"),
-            part("key"),
-            part("attempts"),
-            seconds(&letter["age_ms"]),
-            part("error"),
-        );
-    }
-    text
+        [part("position"), part("key"), part("attempts"), seconds(&letter["age_ms"]), part("error")]
+    });
+    table(["position", "key", "attempts", "age", "error"], rows)
 }
 
 pub(crate) fn letter(answer: &Value) -> String {

@@ -1,0 +1,137 @@
+//! `/admin/cache/{namespace}`: single entries, to look at and to make old; and all of a namespace.
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use catalog_domain::{RepositoryError, View};
+use larder::{Freshness, Held, Invalidation, State as EntryState, Version};
+use larder_postgres::{clear, invalidate_key, invalidate_tag};
+use serde_json::{Value, json};
+
+use crate::app::State;
+use crate::input;
+use crate::problem::Problem;
+use crate::routes::resource;
+
+/// A longer one is no tag.
+const LONGEST_TAG: usize = 200;
+
+pub(super) fn configure(service: &mut ServiceConfig) {
+    service
+        .service(resource("/cache/{namespace}").route(web::delete().to(empty)))
+        .service(
+            resource("/cache/{namespace}/{key}")
+                .route(web::get().to(inspect))
+                .route(web::delete().to(make_old)),
+        )
+        .service(resource("/cache/{namespace}/tags/{tag}").route(web::delete().to(make_tag_old)));
+}
+
+async fn inspect(
+    path: Path<(String, String)>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (view, id) = (view(&path.0)?, input::id(&path.1)?);
+    let found = state.catalogue.inspect(view, id).await;
+    let (l2, unavailable) = match &found.l2 {
+        Ok(held) => (held.as_ref().map(held_as), None),
+        Err(why) => (None, Some(*why)),
+    };
+    Ok(HttpResponse::Ok().json(json!({
+        "namespace": view.namespace(),
+        "key": id.to_string(),
+        "l1": found.l1.as_ref().map(held_as),
+        "l2": l2,
+        "l2_unavailable": unavailable,
+    })))
+}
+
+async fn make_old(
+    path: Path<(String, String)>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (view, id) = (view(&path.0)?, input::id(&path.1)?);
+    let db = state.catalogue.repository().database();
+    let version = invalidate_key(db, view.namespace(), &id.to_string()).await;
+    let version = version.map_err(unavailable)?;
+    let outcome = state.catalogue.make_old(view, id, version).await;
+    tracing::info!(namespace = view.namespace(), %id, "a key was invalidated");
+    Ok(done(view, "key", &id.to_string(), version, &outcome))
+}
+
+async fn make_tag_old(
+    path: Path<(String, String)>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (view, tag) = (view(&path.0)?, path.1.as_str());
+    if tag.len() > LONGEST_TAG {
+        return Err(Problem::field("tag", format!("must have at most {LONGEST_TAG} bytes")));
+    }
+    let db = state.catalogue.repository().database();
+    let version = invalidate_tag(db, view.namespace(), tag).await.map_err(unavailable)?;
+    let outcome = state.catalogue.make_tag_old(view, tag, version).await;
+    tracing::info!(namespace = view.namespace(), tag, "a tag was invalidated");
+    Ok(done(view, "tag", tag, version, &outcome))
+}
+
+async fn empty(namespace: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let view = view(&namespace)?;
+    let db = state.catalogue.repository().database();
+    let epoch = clear(db, view.namespace()).await.map_err(unavailable)?;
+    let told = match &state.catalogue.shared().coherence {
+        Some(coherence) => coherence.raise_epoch(view.namespace(), epoch).await,
+        None => false,
+    };
+    // What is not kept coherent is set up anew, for the new epoch.
+    state.switching.follow(&state.catalogue).await.map_err(|error| Problem::from(&error))?;
+    tracing::info!(namespace = view.namespace(), epoch, "a namespace was invalidated");
+    Ok(HttpResponse::Ok().json(json!({
+        "namespace": view.namespace(),
+        "epoch": epoch,
+        "told": told,
+    })))
+}
+
+/// `told`: whether Redis and the other processes know already; else the change feed tells them.
+fn done(
+    view: View,
+    what: &str,
+    name: &str,
+    version: Version,
+    outcome: &Invalidation,
+) -> HttpResponse {
+    let mut shown = json!({
+        "namespace": view.namespace(),
+        "version": version.to_string(),
+        "told": matches!(outcome, Invalidation::Done),
+    });
+    shown[what] = name.into();
+    HttpResponse::Ok().json(shown)
+}
+
+fn view(namespace: &str) -> Result<View, Problem> {
+    View::of_namespace(namespace).ok_or_else(|| Problem::not_found("namespace"))
+}
+
+fn held_as(held: &Held) -> Value {
+    let state = match held.state {
+        EntryState::Value => "value",
+        EntryState::Negative => "negative",
+        EntryState::Tombstone => "tombstone",
+        EntryState::Lease => "lease",
+        EntryState::Unreadable => "unreadable",
+    };
+    let tags = held.tags.iter().map(|tag| (tag.name.to_string(), tag.version.to_string().into()));
+    json!({
+        "state": state,
+        "version": held.version.to_string(),
+        "bytes": held.bytes,
+        "expires_in_ms": held.expires_in.as_millis() as u64,
+        "stale": held.freshness == Freshness::Stale,
+        "leased": held.leased,
+        "tags": tags.collect::<serde_json::Map<String, Value>>(),
+    })
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Problem {
+    Problem::from(&RepositoryError::Unavailable(Box::new(error)))
+}
