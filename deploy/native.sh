@@ -76,7 +76,9 @@ may_have() { # NAME PORT VARIABLE
 
 # Debian's HAProxy in front of two replicas, on API_PORT.
 start_balancer() { # PROGRAM PORT PORT
-    local file=$STACK_DIR/haproxy-$API_PORT.cfg
+    local folder=$STACK_DIR/services/balancer file
+    file=$folder/haproxy-$API_PORT.cfg
+    mkdir -p "$folder"
     sed -e "s|bind :8080|bind 127.0.0.1:$API_PORT|" -e "s|bind :8405|bind 127.0.0.1:$BALANCER_METRICS_PORT|" \
         -e "s|api-1:8080|127.0.0.1:$2|" -e "s|api-2:8080|127.0.0.1:$3|" deploy/haproxy/haproxy.cfg > "$file"
     service balancer "http://127.0.0.1:$API_PORT/readyz" "$1" -db -f "$file"
@@ -84,7 +86,7 @@ start_balancer() { # PROGRAM PORT PORT
 
 # Prometheus, reading every replica; sets PROMETHEUS_URL where it runs.
 start_prometheus() { # API URL…
-    local program port=${PROMETHEUS_PORT:-9090} folder=$STACK_DIR/prometheus balancer=()
+    local program port=${PROMETHEUS_PORT:-9090} folder=$STACK_DIR/services/prometheus balancer=()
     PROMETHEUS_URL=
     if ! program=$(command -v prometheus); then
         echo "prometheus     left out: not installed (as root: apt-get install prometheus)"
