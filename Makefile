@@ -69,6 +69,10 @@ check: ## Format, lints, docs, dependencies: what a change must pass before revi
 check-deploy: ## What is in deploy/, with every tool it can be checked with (fetches them)
 	@deploy/test.sh
 
+.PHONY: test-openapi
+test-openapi: ## Requests made up from /openapi.json: no answer that it does not have (fetches Schemathesis)
+	@deploy/openapi.sh
+
 .PHONY: bench
 bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes
 	cargo build --release --quiet -p larder-bench -p catalog-api

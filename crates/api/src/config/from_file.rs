@@ -11,7 +11,7 @@ const SUFFIX: &str = "_FILE";
 /// A setting whose own name ends in `_file`, such as `redis.ca_file`, is none of them.
 pub(super) fn read(
     known: &Table,
-    variables: Vec<(String, String)>,
+    variables: &[(String, String)],
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let setting = |name: &str| merge::locate(known, name).ok();
     let of_file = |name: &str| {
@@ -19,7 +19,7 @@ pub(super) fn read(
         setting(stem).map(|setting| (stem.to_owned(), setting))
     };
     let mut read = Vec::with_capacity(variables.len());
-    for (name, value) in &variables {
+    for (name, value) in variables {
         let Some((stem, wanted)) = of_file(name) else {
             read.push((name.clone(), value.clone()));
             continue;

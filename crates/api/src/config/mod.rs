@@ -84,7 +84,7 @@ pub fn load(
     let mut variables: Vec<_> =
         variables.filter(|(name, _)| name.starts_with(merge::PREFIX)).collect();
     variables.sort();
-    for (name, value) in from_file::read(&table, variables)? {
+    for (name, value) in from_file::read(&table, &variables)? {
         merge::variable(&mut table, &name, &value)?;
     }
     let config: Config = table

@@ -4,6 +4,7 @@ mod coherence;
 mod counting;
 mod deploy;
 mod loading;
+mod openapi;
 mod outage;
 mod replicated;
 mod requests;
