@@ -73,6 +73,10 @@ check: ## Format, lints, docs, dependencies: what a change must pass before revi
 check-deploy: ## What is in deploy/, with every tool it can be checked with (fetches them)
 	@deploy/test.sh
 
+.PHONY: test-openapi
+test-openapi: ## Requests made up from /openapi.json: no answer that it does not have (fetches Schemathesis)
+	@deploy/openapi.sh
+
 .PHONY: test-dashboard
 test-dashboard: ## The dashboard in a headless Chromium (installs it); pictures in target/screenshots
 	@deploy/dashboard.sh

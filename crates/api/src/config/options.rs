@@ -136,6 +136,11 @@ impl Config {
             let reason = "must be a URL such as http://127.0.0.1:4318";
             return Err(ConfigError::value("telemetry.otlp_endpoint", reason));
         }
+        if endpoint.contains('@') {
+            // The HTTP client would not send them, but log them with each connection.
+            let reason = "must hold no user and no password: OTEL_EXPORTER_OTLP_HEADERS can";
+            return Err(ConfigError::value("telemetry.otlp_endpoint", reason));
+        }
         Ok(TelemetryOptions {
             service_name: telemetry.service_name.clone(),
             otlp_endpoint: (!endpoint.is_empty()).then(|| endpoint.clone()),

@@ -92,6 +92,8 @@ fn every_mistake_names_its_key() {
             "namespaces.product-page.tombstone_ttl_ms",
         ),
         ("[telemetry]\notlp_protocol = \"udp\"", "telemetry.otlp_protocol"),
+        ("[telemetry]\notlp_endpoint = \"http://a:b@one:1\"", "telemetry.otlp_endpoint"),
+        ("[telemetry]\notlp_endpoint = \"no URL\"", "telemetry.otlp_endpoint"),
         ("[telemetry]\nsample_ratio = 2.0", "telemetry.sample_ratio"),
         ("[verify]\nsample = 1.5", "verify.sample"),
         ("[verify]\nsample = nan", "verify.sample"),
@@ -192,7 +194,7 @@ fn secrets_are_masked() {
         ("LARDER__DATABASE__FEED_URL", "postgres://feed:secret@db/x"),
         ("LARDER__DATABASE__ADMIN_URL", "postgres://admin@db/x?sslmode=require&password=secret"),
         ("LARDER__REDIS__NODES", "redis://:secret@one:1"),
-        ("LARDER__TELEMETRY__OTLP_ENDPOINT", "http://user:secret@one:1"),
+        ("LARDER__TELEMETRY__OTLP_ENDPOINT", "http://one:1/?token=secret"),
     ];
     let config = load_text("", &variables).expect("is valid");
     let shown = toml::to_string(&config.masked()).expect("has a TOML form");

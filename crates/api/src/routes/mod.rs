@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod categories;
 mod health;
+mod openapi;
 mod products;
 mod writes;
 
@@ -18,6 +19,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, bench: bool) {
     writes::configure(config);
     categories::configure(config);
     health::configure(config);
+    openapi::configure(config);
     if bench {
         bench::configure(config);
     }

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod load;
 mod loading;
+mod openapi;
 mod operating;
 mod outage;
 mod replicated;

@@ -1,10 +1,10 @@
 //! What the three roles may do: the owner everything, the application what it serves from, the relay
 //! what the feed needs.
 
-use larder_stack::testing::{self, TestDatabase, skip_without_servers};
+use larder_stack::testing::{TestDatabase, skip_without_servers};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::support::filled;
+use crate::support::{empty, filled};
 
 /// Postgres refused it for want of rights.
 const REFUSED: &str = "42501";
@@ -158,10 +158,10 @@ async fn the_migrations_grant_this_and_no_more() {
     if skip_without_servers("the_migrations_grant_this_and_no_more") {
         return;
     }
-    let database = testing::postgres().await.database().await;
-    catalog_repository::migrate(&database.admin_url).await.expect("the migrations apply");
+    let fixture = empty().await;
+    let database = &fixture.database;
     assert_eq!(
-        rights(&database, "larder_relay").await,
+        rights(database, "larder_relay").await,
         [
             "larder.claim_feed()",
             "larder.clear()",
@@ -174,7 +174,7 @@ async fn the_migrations_grant_this_and_no_more() {
         ]
     );
     // What the application may change directly: its own tables, and what became of a dead letter.
-    let changes: Vec<String> = rights(&database, "larder_application")
+    let changes: Vec<String> = rights(database, "larder_application")
         .await
         .into_iter()
         .filter(|right| right.contains(": ") && !right.ends_with(": select"))
@@ -186,5 +186,5 @@ async fn the_migrations_grant_this_and_no_more() {
     let letters = ["discarded_at", "replayed_as"]
         .map(|column| format!("larder.dead_letters ({column}): update"));
     assert_eq!(changes, letters.into_iter().chain(own).collect::<Vec<_>>());
-    assert_eq!(open_definers(&database).await, Vec::<String>::new());
+    assert_eq!(open_definers(database).await, Vec::<String>::new());
 }

@@ -34,7 +34,7 @@ fn yaml(path: &str) -> Value {
 }
 
 /// Where the program `name` is; `None`, and says so, where `test` must be skipped for want of it.
-fn tool(name: &str, test: &str) -> Option<PathBuf> {
+pub(crate) fn tool(name: &str, test: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let fetched = repository("target/deploy-tools/bin");
     let folders = [fetched, "/usr/sbin".into()].into_iter().chain(std::env::split_paths(&path));
@@ -48,7 +48,7 @@ fn tool(name: &str, test: &str) -> Option<PathBuf> {
 }
 
 /// Runs it and returns what it wrote.
-fn succeeds(command: &mut Command) -> String {
+pub(crate) fn succeeds(command: &mut Command) -> String {
     let Output { status, stdout, stderr } =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
