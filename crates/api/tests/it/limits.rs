@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Process, Service, service};
+use crate::support::{KEY, Process, Service, service};
 
 /// Far above every limit that is set here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,7 +79,10 @@ async fn a_slow_body_is_answered_408_and_one_that_nobody_reads_is_not_waited_for
         return;
     }
     let service = limited(&[]).await;
-    let head = "host: larder\r\ncontent-type: application/json\r\ncontent-length: 4000\r\n\r\n";
+    let head = format!(
+        "host: larder\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\n\
+         content-length: 4000\r\n\r\n"
+    );
     for drop in ["", " "] {
         let answer =
             until_closed(&service, &format!("POST /products HTTP/1.1\r\n{head}"), drop).await;
@@ -104,8 +107,10 @@ async fn what_is_too_large_is_refused() {
         let answer = until_closed(&service, &request, "").await;
         assert!(["431", ""].contains(&status(&answer)), "{answer}");
     }
-    let post = "POST /products HTTP/1.1\r\nhost: larder\r\ncontent-type: application/json\r\n";
-    let announced = format!("{post}content-length: 4097\r\n\r\n");
+    let announced = format!(
+        "POST /products HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\ncontent-length: 4097\r\n\r\n"
+    );
     let answer = until_closed(&service, &announced, "").await;
     assert_eq!(status(&answer), "413", "{answer}");
     assert_eq!(service.get("/products/1").await.status, 200, "others are served");

@@ -6,14 +6,14 @@ use std::time::Duration;
 use larder_stack::testing::skip_without_servers;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Service, eventually, service};
+use crate::support::{KEY, Service, eventually, service};
 use crate::telemetry::sum;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn load(api: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
-    command.args(["--api", api, "load"]).args(arguments).env_remove("ADMIN_KEY");
+    command.args(["--api", api, "load"]).args(arguments).env("ADMIN_KEY", KEY);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -37,7 +37,6 @@ async fn it_reads_and_writes_tells_each_second_and_ends_by_itself() {
     let none = [
         ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "none"),
         ("NAMESPACES__PRODUCT_PAGE__TIERS", "none"),
-        ("SERVER__ADMIN_KEY", "a-key-that-the-load-does-not-have"),
     ];
     let service = service(&none).await;
     let arguments = ["--rate", "50", "--seconds", "3", "--products", "100", "--writes", "100"];

@@ -9,7 +9,7 @@ use larder::Version;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::eventually;
+use crate::support::{KEY, eventually};
 
 /// Products that are written, by one writer each: their prices count its writes.
 const WRITERS: u64 = 4;
@@ -169,7 +169,12 @@ async fn write(shared: Arc<Shared>, number: u64) {
         let price = i64::try_from(1 + turn / EACH).expect("a small number");
         let target = &shared.targets[turn as usize % shared.targets.len()];
         let patch = json!({ "price": { "minor": price, "currency": "EUR" } });
-        let asked = shared.client.patch(format!("{target}/products/{id}")).json(&patch).send();
+        let asked = shared
+            .client
+            .patch(format!("{target}/products/{id}"))
+            .bearer_auth(KEY)
+            .json(&patch)
+            .send();
         let made = match asked.await {
             Ok(answer) if answer.status() == 200 => {
                 let made = answer.headers().get("larder-version");

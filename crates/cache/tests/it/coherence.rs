@@ -224,7 +224,8 @@ async fn a_namespace_that_goes_by_its_ttl_is_left_alone() {
     let l2 = memory();
     let commits = Arc::new(Commits::default());
     let coherence = Coherence::with_feed("e", &l2, &CoherenceOptions::default(), commits.feed(1));
-    let options = NamespaceOptions { coherent: false, ..lasting() };
+    // Set up for the epoch of the feed: since a later one, others might be told what it leaves alone.
+    let options = NamespaceOptions { coherent: false, floor_epoch: 1, ..lasting() };
     let process = Process::new(&l2, "e", options).coherent(&coherence);
     within(SOON, "it relays", async || coherence.relay().is_active()).await;
     let origin = Origin::default();

@@ -58,13 +58,14 @@ async fn the_applications_role_changes_no_schema_and_no_version() {
         &mut app,
         &[
             "TRUNCATE products",
+            "DELETE FROM api_keys",
+            "UPDATE api_keys SET scopes = '{admin}'",
             "UPDATE categories SET name = 'mine'",
             "DELETE FROM larder.journal",
             "UPDATE larder.dead_letters SET operation = '{}'",
             "SELECT larder.begin_applying()",
             "SELECT larder.bump_locked('{}', '{}')",
             "SELECT larder.remember_feed('a', 'b', '1 s', 'c')",
-            "SELECT larder.clear('product-page')",
             "SET ROLE larder_relay",
             "SET session_replication_role = replica",
             "COPY products TO PROGRAM 'cat'",
@@ -168,12 +169,16 @@ async fn the_migrations_grant_this_and_no_more() {
             "larder.epochs (epoch): select",
             "larder.epochs (namespace): select",
             "larder.feed_since()",
+            "larder.follow()",
+            "larder.leave()",
             "larder.open_feed()",
+            "larder.processes_of()",
             "larder.remember_feed()",
             "larder.resign_feed()",
         ]
     );
-    // What the application may change directly: its own tables, and what became of a dead letter.
+    // What the application may change directly: its own tables, what became of a dead letter, and keys,
+    // which it makes and revokes.
     let changes: Vec<String> = rights(database, "larder_application")
         .await
         .into_iter()
@@ -185,6 +190,8 @@ async fn the_migrations_grant_this_and_no_more() {
     });
     let letters = ["discarded_at", "replayed_as"]
         .map(|column| format!("larder.dead_letters ({column}): update"));
-    assert_eq!(changes, letters.into_iter().chain(own).collect::<Vec<_>>());
+    let keys = ["public.api_keys (revoked_at): update", "public.api_keys: insert"];
+    let all = letters.into_iter().chain(keys.map(str::to_owned)).chain(own);
+    assert_eq!(changes, all.collect::<Vec<_>>());
     assert_eq!(open_definers(database).await, Vec::<String>::new());
 }

@@ -10,15 +10,11 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use self::driver::{Browser, ENTER, TAB, skip_without_chromium};
-use crate::support::{Process, Service, service};
+use crate::support::{KEY, Process, Service, service};
 
-const KEY: &str = "the-key-of-the-tests";
 /// What is looked at: a product page that nothing caches.
-const UNCACHED: [(&str, &str); 3] = [
-    ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "none"),
-    ("NAMESPACES__PRODUCT_PAGE__TIERS", "none"),
-    ("SERVER__ADMIN_KEY", KEY),
-];
+const UNCACHED: [(&str, &str); 2] =
+    [("NAMESPACES__PRODUCT_PAGE__STRATEGY", "none"), ("NAMESPACES__PRODUCT_PAGE__TIERS", "none")];
 /// Requests a second that are sent.
 const RATE: f64 = 50.0;
 /// How long it may take until figures are what they should be, on a busy machine.
@@ -32,7 +28,7 @@ struct Load(Child);
 impl Load {
     fn begin(process: &Process) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
-        command.args(["--api", &process.url, "--key", KEY, "load"]);
+        command.args(["--api", &process.url, "--api-key", KEY, "load"]);
         let rate = RATE.to_string();
         command.args(["--rate", &rate, "--seconds", "3600", "--products", "60"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
