@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use larder_bench::load::key;
 use larder_bench::scenario::{Contender, DataSet};
 
 use crate::measurements::fixture;
@@ -28,6 +29,7 @@ async fn the_locust_file_drives_the_service_without_a_failure() {
             .env("HOST", host)
             .env("PRODUCTS", "300")
             .env("WRITES", "0.1")
+            .env("ADMIN_KEY", key())
             .env("LOCUST_VENV", venv)
             .output()
             .expect("a shell runs it")
