@@ -16,7 +16,7 @@ if [ "$KIND" = docker ]; then
     compose exec -T -e ADMIN_KEY -e API_URL=http://api-1:8080,http://api-2:8080 api-1 larder load ${ARGS:-}
 else
     # As make up builds it: nothing is left to do where the stack is of this source.
-    cargo build --release --quiet -p larder-stack -p catalog-api
+    cargo build --profile "$PROFILE" --quiet -p larder-stack -p catalog-api
     # shellcheck disable=SC2086 # ARGS is a list of words
     exec "$RELEASE/larder" load ${ARGS:-}
 fi
