@@ -87,6 +87,18 @@ AS $$
     ORDER BY k.ordinal
 $$;
 
+-- What writes of the products `taken` change, and of which of these.
+CREATE FUNCTION deferred_touches(keys text[], operations jsonb[], taken text[])
+    RETURNS TABLE (of_key text, namespace text, key text)
+    LANGUAGE sql STABLE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT o.key, t.namespace, t.key
+    FROM public.journal_touches(keys, operations) AS t
+    JOIN unnest(keys) WITH ORDINALITY AS o (key, ordinal) ON o.ordinal = t.ordinal
+    WHERE o.key = ANY (taken)
+$$;
+
 -- Locks the products of writes that nobody else works on, waiting for nobody, and returns a row for
 -- each key: what is there of it, and which of the writes were applied before. A key for which something
 -- waits in the journal is left for later.
@@ -114,16 +126,16 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM public.products p WHERE p.id = w.key::bigint)
         AND NOT EXISTS (SELECT FROM larder.versions v
                         WHERE v.namespace = 'product-page' AND v.key = w.key));
-    -- The triggers will bump these, and must not wait while they hold what others wait for.
+    -- The triggers will bump these, and must not wait while they hold what others wait for. Of a product
+    -- that somebody else has, nothing is locked: of two who have the same writes, one applies them.
     locked := ARRAY(
         SELECT v.namespace || ' ' || v.key FROM larder.versions v
         WHERE (v.namespace, v.key) IN (SELECT t.namespace, t.key
-                                       FROM public.journal_touches(keys, operations) AS t)
+                                       FROM public.deferred_touches(keys, operations, taken) AS t)
         FOR UPDATE SKIP LOCKED);
     busy := ARRAY(
-        SELECT DISTINCT o.key
-        FROM public.journal_touches(keys, operations) AS t
-        JOIN unnest(keys) WITH ORDINALITY AS o (key, ordinal) ON o.ordinal = t.ordinal
+        SELECT DISTINCT t.of_key
+        FROM public.deferred_touches(keys, operations, taken) AS t
         JOIN larder.versions v ON v.namespace = t.namespace AND v.key = t.key
         WHERE v.namespace || ' ' || v.key <> ALL (locked));
     -- In a new statement: what others did before they let go of the locks is seen.
