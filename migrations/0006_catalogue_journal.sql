@@ -72,14 +72,16 @@ BEGIN
     ORDER BY p.id FOR KEY SHARE;
     SELECT array_agg(t.ordinal), array_agg(t.namespace), array_agg(t.key)
     INTO touches, in_namespaces, touched
-    FROM public.journal_touches(keys, operations) AS t;
+    FROM public.journal_touches(keys, operations) AS t
+    WHERE EXISTS (SELECT FROM public.products p WHERE p.id = keys[t.ordinal]::bigint);
     PERFORM larder.lock_versions(in_namespaces, touched);
 
     -- From here on statements see all that others have done to these keys.
     moment := clock_timestamp();
     FOR step IN
         SELECT u.ordinal FROM unnest(keys) WITH ORDINALITY AS u (key, ordinal)
-        WHERE NOT EXISTS (SELECT FROM public.products p WHERE p.id = u.key::bigint)
+        WHERE u.ordinal <> ALL (coalesce(touches, '{}'))
+        OR NOT EXISTS (SELECT FROM public.products p WHERE p.id = u.key::bigint)
     LOOP
         refusals[step.ordinal] := 'absent';
     END LOOP;

@@ -214,6 +214,7 @@ REVOKE ALL ON FUNCTION
     larder.record_applied(bigint[], interval),
     larder.find_applied(bigint[], text, text),
     deferred_bases(text[]),
+    deferred_touches(text[], jsonb[], text[]),
     deferred_take(bigint[], text[], jsonb[]),
     deferred_write(jsonb),
     deferred_apply(jsonb)

@@ -98,10 +98,13 @@ fn refused(section: &str, option: &str, reason: &str) -> ConfigError {
 }
 
 /// `scheme://user:***@host/path?name=***`: of what follows the question mark, only how TLS is done
-/// is shown.
+/// is shown. Of one that can be read in two ways, only the scheme is.
 fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may hold a question mark that should have been escaped.
+    // Is it of a password before the host that has a question mark, or of one behind it that has an @?
+    if rest.split_once('?').is_some_and(|(_, query)| query.contains('@')) {
+        return format!("{scheme}://***");
+    }
     let (user, host) = match rest.rsplit_once('@') {
         Some((user, host)) => (Some(user), host),
         None => (None, rest),

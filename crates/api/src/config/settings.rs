@@ -127,7 +127,7 @@ pub struct CacheConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamespaceConfig {
-    /// `none`, `cache-aside`, `read-through`, `write-through`, `refresh-ahead` or `ttl`.
+    /// `none`, `cache-aside`, `read-through`, `write-through`, `write-behind`, `refresh-ahead` or `ttl`.
     pub strategy: String,
     /// `none`, `l1`, `l2` or `l1+l2`.
     pub tiers: String,

@@ -199,6 +199,16 @@ fn secrets_are_masked() {
     let config = load_text("", &variables).expect("is valid");
     let shown = toml::to_string(&config.masked()).expect("has a TOML form");
     assert!(!shown.contains("secret"), "{shown}");
+    for url in [
+        "postgres://db/x?user=app&password=a@secret",
+        "postgres://db:5432/x?user=app&password=secret@a",
+        "postgres://app:a@db/x?password=secret@b",
+        "postgres://app:secret?a@db/x",
+    ] {
+        let config = load_text("", &[("LARDER__DATABASE__ADMIN_URL", url)]).expect("is valid");
+        let shown = toml::to_string(&config.masked()).expect("has a TOML form");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
     assert!(shown.contains("postgres://app:***@db/x"), "{shown}");
     assert!(shown.contains("postgres://admin@db/x?sslmode=require&password=***"), "{shown}");
     assert_eq!(format!("{config:?}"), shown);

@@ -1,5 +1,6 @@
 //! The engine of write-behind: it appends what is written, and flushes what was appended.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub(super) struct Inner<J> {
     pub(super) closing: watch::Sender<bool>,
     /// Whether the journal is asked now and then what others have left in it.
     pub(super) watch: watch::Sender<bool>,
+    /// Whether the journal has once said what it holds: until then it is asked, whoever writes behind.
+    pub(super) known: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -105,6 +108,7 @@ impl<J: Journal> WriteBehind<J> {
             counters: Counters::default(),
             closing: watch::Sender::new(false),
             watch: watch::Sender::new(false),
+            known: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
         inner.keep(tokio::spawn(appender::run(Arc::clone(&inner), waiting)));
@@ -116,7 +120,6 @@ impl<J: Journal> WriteBehind<J> {
     pub async fn start(&self, tell: Tell) {
         if let Err(error) = flusher::look(&self.inner).await {
             tracing::warn!(%error, "what waits in the journal is not known yet");
-            self.watch(true);
         }
         let flusher = flusher::run(Arc::clone(&self.inner), tell);
         self.inner.keep(tokio::spawn(flusher));

@@ -2,9 +2,10 @@
 //!
 //! Every process runs one, and each takes what nobody else is flushing: when a process dies, the
 //! others apply what it has acknowledged. A process that neither writes behind nor knows of anything
-//! that waits asks the journal nothing.
+//! that waits asks the journal nothing, once it has been told that nothing waits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,7 +28,9 @@ pub(super) async fn run<J: Journal>(inner: Arc<Inner<J>>, tell: Tell) {
     let mut watch = inner.watch.subscribe();
     let mut look_at = Instant::now() + LOOK_EVERY;
     loop {
-        let is_looking = *watch.borrow_and_update() || inner.level.show().depth > 0;
+        let is_looking = *watch.borrow_and_update()
+            || inner.level.show().depth > 0
+            || !inner.known.load(Ordering::Relaxed);
         let looks = is_looking.then_some(look_at);
         let next = [looks, inner.level.due(enough, after)].into_iter().flatten().min();
         tokio::select! {
@@ -67,6 +70,7 @@ pub(super) async fn look<J: Journal>(inner: &Inner<J>) -> Result<bool, JournalEr
     let mark = inner.level.mark();
     let state = inner.journal.state().await?;
     inner.level.looked(&state, mark);
+    inner.known.store(true, Ordering::Relaxed);
     Ok(state.depth > 0 && state.oldest >= inner.options.flush_after)
 }
 

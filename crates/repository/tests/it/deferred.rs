@@ -145,7 +145,7 @@ async fn a_write_is_applied_once_however_often_it_comes_and_the_database_knows_w
     };
     assert!(applied(&key).await.is_empty());
 
-    // Two processes have it at the same time, and one comes again.
+    // Two processes have it at the same time, and neither keeps both from it; and one comes again.
     let twice = tokio::join!(sink.settle(&writes), sink.settle(&writes));
     let again = sink.settle(&writes).await.expect("answers");
     let all = [twice.0.expect("answers"), twice.1.expect("answers"), again];

@@ -4,6 +4,8 @@ const KEY = "larder-admin-key";
 const by = (id) => document.getElementById(id);
 
 function options(select, names) {
+  // An open list would close.
+  if (Array.from(select.options, ({ value }) => value).join() === names.join()) return;
   const chosen = select.value;
   select.replaceChildren(...names.map((name) => new Option(name, name)));
   if (names.includes(chosen)) select.value = chosen;
@@ -19,11 +21,17 @@ async function refusal(response) {
       return "The key was not accepted. Nothing was changed.";
     case 403:
       return "This key may not administer. Nothing was changed.";
-    case 404:
-      return "Administration is off here: the service has no admin key. Nothing was changed.";
     default:
       return `Not switched: ${why}`;
   }
+}
+
+// What was chosen, and whether all follow.
+function outcome({ namespace, strategy, tiers, complete, late }) {
+  const chosen = `${strategy}${tiers === "none" ? "" : ` in ${tiers}`}`;
+  if (complete) return `${namespace} now runs under ${chosen}.`;
+  const who = late?.length > 0 ? `${late.length} processes have not followed yet` : "this process has not followed yet";
+  return `${namespace} is to run under ${chosen}: ${who}.`;
 }
 
 export class Switch {
@@ -111,7 +119,7 @@ export class Switch {
         if (key !== "") sessionStorage.setItem(KEY, key);
         by("forget").hidden = key === "";
         this.touched = false;
-        this.say(`${namespace} now runs under ${strategy}${tiers === "none" ? "" : ` in ${tiers}`}.`, "done");
+        this.say(outcome(await response.json()), "done");
         this.switched();
       } else {
         if (response.status === 401 || response.status === 403) sessionStorage.removeItem(KEY);

@@ -283,6 +283,27 @@ async fn what_another_process_has_left_is_applied_and_dead_letters_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_left_is_applied_also_where_the_journal_did_not_answer_at_the_start() {
+    let journal = Slow::new(FREE);
+    journal.0.inner.append(&[add(1, 4)]).await.expect("it answers");
+    journal.0.broken.store(true, Ordering::SeqCst);
+    let engine = engine(&journal, options());
+    engine.start(nobody()).await;
+    engine.watch(false);
+    sleep(Duration::from_secs(60)).await;
+    journal.0.broken.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!((journal.stored(1), engine.status().depth), (4, 0));
+    let asked = journal.0.flushes.load(Ordering::SeqCst);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(
+        journal.0.flushes.load(Ordering::SeqCst),
+        asked,
+        "nothing waits, and nobody writes behind"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_ends_at_its_deadline_and_what_is_left_is_journaled() {
     let journal = Slow::new(FREE);
     let engine = engine(&journal, options());
