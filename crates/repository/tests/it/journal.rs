@@ -9,6 +9,7 @@ use catalog_domain::{
 use catalog_repository::{CatalogueJournal, journal_key};
 use larder_postgres::{FlushOptions, Flushed, Journal, Journaled, Purpose, Write, WriteState};
 use larder_stack::testing::skip_without_servers;
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{Fixture, euros, filled, id, of, product, stock};
 
@@ -209,6 +210,12 @@ async fn an_order_beyond_the_stock_is_refused_at_once_with_what_is_pending_in_mi
     );
     let answers = shop.journal.append(&[order(shop.lamp, SKU, -1)]).await.expect("answers");
     assert_eq!(answers.into_iter().next().expect("one").err(), too_many);
+    // Who asks for what is not there leaves nothing behind.
+    let mut admin =
+        PgConnection::connect(&shop.fixture.database.admin_url).await.expect("connects");
+    let left = "SELECT count(*) FROM larder.versions WHERE key = '1000000'";
+    let left: i64 = sqlx::query_scalar(left).fetch_one(&mut admin).await.expect("counts");
+    assert_eq!(left, 0);
     assert_eq!(flush(&shop.journal).await.entries, 2);
     assert_eq!(shop.page().await.value.pieces, 0);
 }
