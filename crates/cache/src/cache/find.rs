@@ -84,9 +84,11 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     }
 
     async fn find_in_l2(&self, key: &K, at_least: Version) -> Found<V> {
+        let noted = self.ahead.least(key);
+        let at_least = at_least.max(noted);
         let miss = |miss, at_least| {
             let enough = if miss == Miss::Unreadable { Enough::Nothing } else { Enough::Fresh };
-            Found::Miss(Course { miss, at_least, enough, unproven: false })
+            Found::Miss(Course { miss, at_least, noted, enough, unproven: false })
         };
         let Some(l2) = &self.l2 else { return miss(Miss::Absent, at_least) };
         let span = tracing::debug_span!(
@@ -115,8 +117,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             }
         };
         let mut lookup = sighted.lookup;
-        let mut course =
-            Course { miss: Miss::Stale, at_least, enough: Enough::Fresh, unproven: false };
+        self.ahead.settle(key, lookup.version);
+        let enough = Enough::Fresh;
+        let mut course = Course { miss: Miss::Stale, at_least, noted, enough, unproven: false };
         if self.coherence.get().is_some_and(|coherence| !coherence.knows_epochs()) {
             // The namespace may have been cleared unheard.
             lookup.freshness = Freshness::Stale;
@@ -124,6 +127,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
         span.record("larder.outcome", count(&self.counters.l2, &lookup));
         if lookup.freshness == Freshness::Stale {
+            if let Some(l1) = &self.l1 {
+                l1.outdate(key, lookup.version);
+            }
             return Found::Stale(lookup, course);
         }
         let due = self.due(&sighted.kept, sighted.kept.since);
@@ -258,6 +264,19 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     /// Notes `key`'s place, before a value of it is read.
     pub(super) fn place(&self, key: &K) -> Option<Place> {
         self.l1.as_ref().map(|l1| l1.place(key))
+    }
+
+    /// Notes that `version` of `key` is answered and L2 may hold an older one: here nothing older
+    /// is answered from now on.
+    pub(super) fn go_ahead(&self, key: &K, version: Version) {
+        if self.l2.is_none() {
+            return;
+        }
+        self.ahead.note(key, version);
+        // After the note: what is read from L2 under a later place is held against it.
+        if let Some(l1) = &self.l1 {
+            l1.invalidate(key, version);
+        }
     }
 
     /// Takes a value into L1, for as long as that may serve it.
