@@ -1,6 +1,7 @@
 //! Reads and writes that go on while something is done to the service, each answer checked.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,10 +43,16 @@ struct Shared {
 }
 
 /// A version that was answered, and what `Cache-Status` said of how it was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Seen {
     version: Version,
     way: String,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.version, self.way)
+    }
 }
 
 impl Traffic {
@@ -227,7 +234,7 @@ async fn read(shared: Arc<Shared>, number: u64) {
                 shared.wrong(format!("{id} shows write {price}, not {least} of long ago"));
             }
             Ok((_, seen)) if shared.alone && seen.version < before.version => {
-                shared.wrong(format!("{id} went back from {before:?} to {seen:?}"));
+                shared.wrong(format!("{id} went back from {before} to {seen}"));
             }
             Ok((_, seen)) => {
                 let mut answered = locked(&shared.answered);

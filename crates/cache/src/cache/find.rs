@@ -22,6 +22,9 @@ use crate::version::Version;
 /// A value that was loaded since one was seen lives longer than that one by more than this.
 const SLACK: Duration = Duration::from_millis(20);
 
+/// Redis tells whole milliseconds: of what is there, at least a part of one is left.
+const LEAST_LEFT: Duration = Duration::from_millis(1);
+
 /// What the tiers have.
 pub(super) enum Found<V> {
     /// A fresh value; it should be reloaded in the background unless there is `Enough`.
@@ -166,7 +169,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         });
         let decoded = decoded.map_err(|_| (Miss::Unreadable, at_least))?;
         let now = Instant::now();
-        let end = stored.remaining.map(|left| now + left);
+        let end = stored.remaining.map(|left| now + left.max(LEAST_LEFT));
         let kept = Kept {
             size: decoded.as_ref().map_or(0, V::size),
             value: decoded,
