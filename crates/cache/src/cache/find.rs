@@ -22,6 +22,9 @@ use crate::version::Version;
 /// A value that was loaded since one was seen lives longer than that one by more than this.
 const SLACK: Duration = Duration::from_millis(20);
 
+/// Redis tells whole milliseconds: of what is there, at least a part of one is left.
+const LEAST_LEFT: Duration = Duration::from_millis(1);
+
 /// What the tiers have.
 pub(super) enum Found<V> {
     /// A fresh value; it should be reloaded in the background unless there is `Enough`.
@@ -84,9 +87,11 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     }
 
     async fn find_in_l2(&self, key: &K, at_least: Version) -> Found<V> {
+        let noted = self.ahead.least(key);
+        let at_least = at_least.max(noted);
         let miss = |miss, at_least| {
             let enough = if miss == Miss::Unreadable { Enough::Nothing } else { Enough::Fresh };
-            Found::Miss(Course { miss, at_least, enough, unproven: false })
+            Found::Miss(Course { miss, at_least, noted, enough, unproven: false })
         };
         let Some(l2) = &self.l2 else { return miss(Miss::Absent, at_least) };
         let span = tracing::debug_span!(
@@ -115,8 +120,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             }
         };
         let mut lookup = sighted.lookup;
-        let mut course =
-            Course { miss: Miss::Stale, at_least, enough: Enough::Fresh, unproven: false };
+        self.ahead.settle(key, lookup.version);
+        let enough = Enough::Fresh;
+        let mut course = Course { miss: Miss::Stale, at_least, noted, enough, unproven: false };
         if self.coherence.get().is_some_and(|coherence| !coherence.knows_epochs()) {
             // The namespace may have been cleared unheard.
             lookup.freshness = Freshness::Stale;
@@ -124,6 +130,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
         span.record("larder.outcome", count(&self.counters.l2, &lookup));
         if lookup.freshness == Freshness::Stale {
+            if let Some(l1) = &self.l1 {
+                l1.outdate(key, lookup.version);
+            }
             return Found::Stale(lookup, course);
         }
         let due = self.due(&sighted.kept, sighted.kept.since);
@@ -160,7 +169,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         });
         let decoded = decoded.map_err(|_| (Miss::Unreadable, at_least))?;
         let now = Instant::now();
-        let end = stored.remaining.map(|left| now + left);
+        let end = stored.remaining.map(|left| now + left.max(LEAST_LEFT));
         let kept = Kept {
             size: decoded.as_ref().map_or(0, V::size),
             value: decoded,
@@ -258,6 +267,19 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     /// Notes `key`'s place, before a value of it is read.
     pub(super) fn place(&self, key: &K) -> Option<Place> {
         self.l1.as_ref().map(|l1| l1.place(key))
+    }
+
+    /// Notes that `version` of `key` is answered and L2 may hold an older one: here nothing older
+    /// is answered from now on.
+    pub(super) fn go_ahead(&self, key: &K, version: Version) {
+        if self.l2.is_none() {
+            return;
+        }
+        self.ahead.note(key, version);
+        // After the note: what is read from L2 under a later place is held against it.
+        if let Some(l1) = &self.l1 {
+            l1.invalidate(key, version);
+        }
     }
 
     /// Takes a value into L1, for as long as that may serve it.

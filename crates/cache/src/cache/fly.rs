@@ -39,6 +39,8 @@ pub(super) struct Course {
     pub(super) miss: Miss,
     /// What is older is no answer.
     pub(super) at_least: Version,
+    /// What this process had answered past L2 when the load was wanted.
+    pub(super) noted: Version,
     pub(super) enough: Enough,
     /// Whether what could stand in for the load may be older than anything here knows: then it
     /// does so only when the load fails.
@@ -107,6 +109,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                     };
                     if let Ok(sighted) = sighted {
                         let lookup = sighted.lookup.clone();
+                        self.ahead.settle(key, lookup.version);
                         self.admit(key, place, sighted.kept);
                         return Ok(Leased::Needless(lookup));
                     }
@@ -215,11 +218,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let Loaded { value, version, ttl, tags } = loaded;
         self.raise_floor(version.epoch);
         let (life, stale) = self.life(ttl, value.is_none());
-        let mut stored = false;
+        let (mut stored, mut verdict) = (false, None);
+        if version < course.noted {
+            // The origin has gone back: it knows best.
+            self.ahead.settle(key, course.noted);
+        }
         if life.is_zero() {
             self.give_back(redis_key, token).await;
         } else {
-            let verdict = match token {
+            verdict = match token {
                 Some(token) => {
                     self.store(redis_key, &token, version, (&value, &tags), cost, (life, stale))
                         .await
@@ -245,6 +252,10 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 self.admit(key, place, kept);
                 stored = true;
             }
+        }
+        match verdict {
+            Some(Verdict::Stored | Verdict::Newer) => self.ahead.settle(key, version),
+            _ => self.go_ahead(key, version),
         }
         Lookup {
             value,

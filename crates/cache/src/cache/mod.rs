@@ -1,5 +1,6 @@
 //! The cache of one namespace: what it is made of, and its reads.
 
+mod ahead;
 mod find;
 mod fly;
 mod many;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
+use self::ahead::Ahead;
 use self::find::Found;
 use self::fly::{Course, Job};
 use crate::codec::{CacheValue, fingerprint};
@@ -29,7 +31,6 @@ use crate::options::{CallOptions, Coalesce, NamespaceOptions, OptionError};
 use crate::tag::Barriers;
 use crate::telemetry::{Counters, Metrics};
 use crate::tier::{Enough, L1, L2};
-use crate::version::Version;
 
 /// Keys whose loads failed lately, at most; beyond it, what has been forgiven is forgotten.
 const FAILURES_KEPT: usize = 4_096;
@@ -73,6 +74,7 @@ struct Inner<K: CacheKey, V: CacheValue> {
     /// The largest epoch seen: entries of a smaller one are misses.
     floor: AtomicU32,
     barriers: Barriers,
+    ahead: Ahead<K>,
     coherence: OnceLock<Arc<Coherence>>,
     source: OnceLock<Box<dyn Source<K, V>>>,
 }
@@ -118,6 +120,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             failures: Mutex::default(),
             floor: AtomicU32::new(options.floor_epoch),
             barriers: Barriers::default(),
+            ahead: Ahead::default(),
             coherence: OnceLock::new(),
             source: OnceLock::new(),
             options,
@@ -364,8 +367,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         }
         if let Joined::Leader(takeoff, _nobody) = self.flights.join(key) {
             self.counters.refreshes.up();
-            let at_least = Version::default();
-            let course = Course { miss: Miss::Stale, at_least, enough, unproven: false };
+            let noted = self.ahead.least(key);
+            let course =
+                Course { miss: Miss::Stale, at_least: noted, noted, enough, unproven: false };
             self.depart(takeoff, key.clone(), course, begin());
         }
     }

@@ -41,6 +41,9 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         };
         // After L2, so that nothing old is taken from there once it is gone from here.
         inner.forget(key, version);
+        if outcome.is_err() {
+            inner.go_ahead(key, version);
+        }
         let told = inner.tell(|| Event::key(&inner.namespace, &key.to_string(), version)).await;
         inner.outcome(outcome.map(drop), told)
     }
@@ -147,10 +150,12 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 let Some(entry) = inner.envelope(version, (value.as_ref(), &tags), cost, life)
                 else {
                     inner.forget(key, version);
+                    inner.go_ahead(key, version);
                     return Publication::NotEncodable;
                 };
                 if let Err(error) = inner.set_barriers(l2, &tags).await {
                     inner.forget(key, version);
+                    inner.go_ahead(key, version);
                     return Publication::Unavailable(error.reason());
                 }
                 let redis_key = inner.keys.key(key);
@@ -168,6 +173,9 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
             }
         };
         inner.forget(key, version);
+        if matches!(publication, Publication::Unavailable(_)) {
+            inner.go_ahead(key, version);
+        }
         if publication == Publication::Stored {
             let now = Instant::now();
             let kept = Kept {

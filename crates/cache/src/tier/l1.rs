@@ -99,9 +99,6 @@ where
     /// Takes `kept` in, unless something was invalidated since `place`, or something newer is
     /// held.
     pub(crate) fn admit(&self, key: K, place: Place, kept: Kept<V>) {
-        if kept.size + OVERHEAD > self.largest {
-            return;
-        }
         let fence = self.fence(&key).lock().unwrap_or_else(PoisonError::into_inner);
         let newer = |entry: &Kept<V>| {
             entry.version > kept.version
@@ -109,15 +106,28 @@ where
                     && entry.tags == kept.tags
                     && entry.until > kept.until)
         };
-        if *fence == place.0 && !self.entries.get(&key).is_some_and(|held| newer(held.value())) {
+        if *fence != place.0 || kept.size + OVERHEAD > self.largest {
+            // Where it does not enter, nothing older stays either: it is answered all the same.
+            self.remove_older(&key, kept.version);
+        } else if !self.entries.get(&key).is_some_and(|held| newer(held.value())) {
             self.entries.insert(key, kept);
         }
+    }
+
+    /// Removes what is older than `version`, which was seen elsewhere.
+    pub(crate) fn outdate(&self, key: &K, version: Version) {
+        let _fence = self.fence(key).lock().unwrap_or_else(PoisonError::into_inner);
+        self.remove_older(key, version);
     }
 
     /// Removes what is older than `version`, and keeps out what was read before.
     pub(crate) fn invalidate(&self, key: &K, version: Version) {
         let mut fence = self.fence(key).lock().unwrap_or_else(PoisonError::into_inner);
         *fence += 1;
+        self.remove_older(key, version);
+    }
+
+    fn remove_older(&self, key: &K, version: Version) {
         if self.entries.get(key).is_some_and(|held| held.value().version < version) {
             self.entries.remove(key);
         }
@@ -206,6 +216,12 @@ mod tests {
         tier.admit(1, place, kept(5, 8));
         assert_eq!(version(&tier, 1), None);
         tier.admit(1, tier.place(&1), kept(6, 8));
+        // Something newer that may not enter is answered: what is held must not be after it.
+        let before = tier.place(&1);
+        tier.invalidate(&1, Version::new(1, 5));
+        tier.admit(1, before, kept(7, 8));
+        assert_eq!(version(&tier, 1), None);
+        tier.admit(1, tier.place(&1), kept(6, 8));
         // What is as new as the invalidation stays.
         tier.invalidate(&1, Version::new(1, 6));
         assert_eq!(version(&tier, 1), Some(6));
@@ -242,6 +258,9 @@ mod tests {
             // One that would push all others out is not taken.
             tier.admit(30_000, tier.place(&30_000), kept(1, capacity));
             assert_eq!(version(&tier, 30_000), None, "{policy}");
+            // … nor is what it replaces kept.
+            tier.admit(19_999, tier.place(&19_999), kept(2, capacity));
+            assert_eq!(version(&tier, 19_999), None, "{policy}");
         }
     }
 }

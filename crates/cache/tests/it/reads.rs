@@ -531,3 +531,26 @@ async fn a_publication_is_read_and_an_old_one_is_not() {
     assert_eq!(process.put(&key, v(4), None).await, Publication::Stored);
     assert_eq!(process.get_with(&key, never).await.expect("is known").value, None);
 }
+
+#[tokio::test]
+async fn what_redis_still_has_is_fresh_up_to_its_end_where_nothing_is_kept_as_a_fallback() {
+    if testing::skip_without_servers("what_redis_still_has_is_fresh_up_to_its_end") {
+        return;
+    }
+    let cluster = testing::redis_cluster(Topology::ThreeByOne).await;
+    let l2 = connect(cluster.nodes()).await;
+    let life = Duration::from_millis(60);
+    let options = NamespaceOptions { ttl: Some(life), jitter: 0.0, ..NamespaceOptions::default() };
+    let process = Process::new(&l2, &testing::unique("last-moment"), options);
+    let mut found = 0;
+    for key in 0..30 {
+        let key = key.to_string();
+        get(&process, &key, &Origin::default()).await.expect("loads");
+        // Asked until its end, so in its last millisecond, too, of which Redis tells none left.
+        while let Ok(lookup) = process.get_with(&key, fails).await {
+            assert_eq!((lookup.tier, lookup.freshness), (Tier::L2, Freshness::Fresh), "{lookup:?}");
+            found += 1;
+        }
+    }
+    assert!(found > 30, "{found}");
+}

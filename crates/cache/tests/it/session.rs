@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use larder::{CallOptions, GetError, L1Options, Lookup, NamespaceOptions, Tier, Version};
+use larder::{
+    CallOptions, GetError, Invalidation, L1Options, Lookup, Miss, NamespaceOptions, Tier, Version,
+};
+use larder_stack::{Topology, testing};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Origin, Process, alone, bytes, get, memory, never, v};
+use crate::support::{Origin, Process, alone, bytes, connect, get, memory, never, v, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,5 +81,68 @@ async fn a_version_that_does_not_exist_is_answered_by_the_origin_at_once() {
     for _ in 0..3 {
         let lookup = not_older(&alone, bogus, &origin).await.expect("is loaded");
         assert_eq!((lookup.version, lookup.tier), (newest, Tier::Origin));
+    }
+}
+
+/// While Redis does not answer, a load shows what is committed; when it answers again, it has what was
+/// there before. `l1`: whether the process has a tier of its own; `told`: whether it makes the write
+/// itself, or only sees it.
+async fn what_redis_missed_is_not_answered_after_it(l1: bool, told: bool) {
+    const NODES: usize = 3;
+    let mut cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
+    let l2 = connect(cluster.nodes()).await;
+    let options = if l1 { both_tiers() } else { NamespaceOptions::default() };
+    let [before, process] = [(); 2].map(|()| Process::new(&l2, "ahead", options.clone()));
+    let origin = Origin::default();
+    let old = origin.write();
+    within(20 * SECOND, "it is filled", async || {
+        get(&before, "a", &origin).await.expect("loads").stored
+    })
+    .await;
+
+    (0..NODES).for_each(|node| cluster.freeze(node));
+    let new = origin.write();
+    if told {
+        let invalidated = process.invalidate(&"a".to_owned(), new).await;
+        assert!(matches!(invalidated, Invalidation::Unavailable(_)), "{invalidated:?}");
+    } else {
+        let lookup = get(&process, "a", &origin).await.expect("Redis is no reason to fail");
+        assert!(matches!(lookup.miss, Some(Miss::Unavailable(_))), "{lookup:?}");
+        assert_eq!((lookup.version, lookup.stored), (new, false));
+    }
+    (0..NODES).for_each(|node| cluster.thaw(node));
+    // Nobody invalidates what is there: the first who reads it puts it right, for all others too.
+    within(20 * SECOND, "it is found again", async || {
+        let lookup = get(&process, "a", &origin).await.expect("Redis is no reason to fail");
+        assert_eq!(lookup.version, new, "{lookup:?}");
+        lookup.tier != Tier::Origin
+    })
+    .await;
+    let third = Process::new(&l2, "ahead", options);
+    within(20 * SECOND, "others find it", async || {
+        let lookup = get(&third, "a", &origin).await.expect("Redis is no reason to fail");
+        assert!(lookup.version == new && new > old, "{lookup:?}");
+        lookup.tier == Tier::L2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_does_not_go_back_behind_what_it_has_loaded_past_redis() {
+    if testing::skip_without_servers("a_process_does_not_go_back") {
+        return;
+    }
+    for l1 in [false, true] {
+        what_redis_missed_is_not_answered_after_it(l1, false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_does_not_go_back_behind_a_write_that_redis_was_not_told_of() {
+    if testing::skip_without_servers("a_process_does_not_go_back_behind_a_write") {
+        return;
+    }
+    for l1 in [false, true] {
+        what_redis_missed_is_not_answered_after_it(l1, true).await;
     }
 }
