@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::config::ServerConfig;
+use crate::problem::changed;
 
 /// The part of the time for a shutdown that requests get at most, of three.
 const PARTS_FOR_REQUESTS: u32 = 2;
@@ -89,9 +90,71 @@ pub(crate) async fn told_to_leave<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let mut answer = next.call(request).await?;
-    if closing.has_begun() {
-        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    match next.call(request).await {
+        answer if !closing.has_begun() => answer,
+        Ok(mut answer) => {
+            answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            Ok(answer)
+        }
+        Err(error) => Err(changed(error, |mut answer| {
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+            answer
+        })),
     }
-    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::dev::Service;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service};
+    use actix_web::{App, HttpResponse, web};
+
+    use super::*;
+    use crate::problem::Problem;
+
+    /// As the guard and the deadline do, from within.
+    async fn refusing<B: MessageBody>(
+        request: ServiceRequest,
+        next: Next<B>,
+    ) -> Result<ServiceResponse<B>, actix_web::Error> {
+        if request.path() == "/refused" {
+            return Err(Problem::deadline().into());
+        }
+        next.call(request).await
+    }
+
+    async fn answer_to(path: &str, closing: &Closing) -> (u16, ConnectionType) {
+        let closing = closing.clone();
+        let app = App::new()
+            .wrap(from_fn(refusing))
+            .wrap(from_fn(move |request, next| told_to_leave(closing.clone(), request, next)))
+            .route("/good", web::get().to(HttpResponse::Ok))
+            .route("/bad", web::get().to(async || Err::<HttpResponse, _>(Problem::busy("no"))));
+        let app = init_service(app).await;
+        let answer = match app.call(TestRequest::get().uri(path).to_request()).await {
+            Ok(answer) => answer.into_parts().1.map_into_boxed_body(),
+            Err(error) => {
+                let answer = error.error_response();
+                assert_eq!(error.as_response_error().status_code(), answer.status());
+                answer
+            }
+        };
+        (answer.status().as_u16(), answer.head().connection_type())
+    }
+
+    #[actix_web::test]
+    async fn every_answer_ends_its_connection_once_the_service_closes() {
+        let closing = Closing::default();
+        let cases = [("/good", 200), ("/bad", 503), ("/refused", 504)];
+        for (path, status) in cases {
+            let open = (status, ConnectionType::KeepAlive);
+            assert_eq!(answer_to(path, &closing).await, open, "{path}");
+        }
+        closing.0.store(true, Ordering::Release);
+        for (path, status) in cases {
+            let last = (status, ConnectionType::Close);
+            assert_eq!(answer_to(path, &closing).await, last, "{path}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod routes;
 mod server;
 mod session;
 mod switching;
+mod unread;
 mod writes;
 
 pub use auth::{KeyError, make_key};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{Error, HttpResponse, HttpResponseBuilder, ResponseError};
 use catalog_domain::{Problems, RepositoryError, ValidationError};
 use catalog_service::CatalogueError;
 use larder::StillRefused;
@@ -189,5 +189,42 @@ impl ResponseError for Problem {
             response.insert_header((WWW_AUTHENTICATE, &**challenge));
         }
         response.body(serde_json::to_vec(self).expect("a problem has a JSON form"))
+    }
+}
+
+/// An error whose answer is changed on its way out.
+struct Changed<F> {
+    error: Error,
+    change: F,
+}
+
+/// `error`, its answer as `change` leaves it. What a middleware refuses becomes an answer only outside
+/// of all middlewares; whoever looks at it on the way sees what it was.
+pub(crate) fn changed(
+    error: Error,
+    change: impl Fn(HttpResponse) -> HttpResponse + 'static,
+) -> Error {
+    Changed { error, change }.into()
+}
+
+impl<F> fmt::Debug for Changed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl<F> fmt::Display for Changed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl<F: Fn(HttpResponse) -> HttpResponse> ResponseError for Changed<F> {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        (self.change)(self.error.error_response())
     }
 }

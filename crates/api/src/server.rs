@@ -30,6 +30,7 @@ use crate::dashboard::{self, Hub};
 use crate::problem::Problem;
 use crate::routes;
 use crate::switching::{self, Switching};
+use crate::unread;
 use crate::writes;
 
 /// Why the service could not start.
@@ -165,6 +166,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
             )
             .wrap(from_fn(auth::writes))
             .wrap(from_fn(move |request, next| within(deadline, request, next)))
+            .wrap(from_fn(unread::ended))
             .wrap(from_fn(move |request, next| told_to_leave(leaving.clone(), request, next)))
             .wrap(RequestMetrics::default())
             .wrap(Condition::new(traced, RequestTracing::new()))

@@ -1,5 +1,6 @@
 //! Every metric of the cache, defined once.
 
+mod redis;
 mod staleness;
 
 use std::collections::BTreeMap;
@@ -223,7 +224,7 @@ impl Metrics {
         namespaces.iter().map(|(name, counters)| (name.clone(), counters.stats())).collect()
     }
 
-    /// Exports all of it, and the round trips of `l2`, through `meter`. Call it once.
+    /// Exports all of it, and what `l2` counts, through `meter`. Call it once.
     pub fn register(self: &Arc<Self>, meter: &Meter, l2: &Arc<L2>) {
         self.export(
             meter,
@@ -326,28 +327,7 @@ impl Metrics {
             |counters| counters.usage().1,
         );
         self.register_staleness(meter);
-        let breakers = Arc::downgrade(l2);
-        meter
-            .u64_observable_gauge("larder.redis.breakers_open")
-            .with_unit("{shard}")
-            .with_description("Shards that are not asked, because nothing gets through to them.")
-            .with_callback(move |observer| {
-                if let Some(l2) = breakers.upgrade() {
-                    observer.observe(l2.breakers_open() as u64, &[]);
-                }
-            })
-            .build();
-        let l2 = Arc::downgrade(l2);
-        meter
-            .u64_observable_counter("larder.redis.round_trips")
-            .with_unit("{command}")
-            .with_description("Commands sent to Redis: a pipeline or a script call is one.")
-            .with_callback(move |observer| {
-                if let Some(l2) = l2.upgrade() {
-                    observer.observe(l2.round_trips(), &[]);
-                }
-            })
-            .build();
+        redis::register(meter, l2);
     }
 
     fn export(

@@ -14,7 +14,7 @@ use crate::support::{Service, eventually, service};
 use crate::telemetry::{Received, exporting, grpc_on, receiver};
 
 /// Names that others rely on.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "db.client.operation.duration",
     "http.server.active_requests",
     "http.server.request.duration",
@@ -28,6 +28,7 @@ const NAMES: [&str; 20] = [
     "larder.db.queries",
     "larder.feed.lag",
     "larder.redis.breakers_open",
+    "larder.redis.evictions",
     "larder.redis.round_trips",
     "larder.staleness",
     "larder.write_behind.coalesced",

@@ -116,6 +116,62 @@ async fn what_is_too_large_is_refused() {
     assert_eq!(service.get("/products/1").await.status, 200, "others are served");
 }
 
+/// A chunk of `size` bytes.
+fn chunk(size: usize) -> String {
+    format!("{size:x}\r\n{}\r\n", " ".repeat(size))
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_without_an_end_does_not_hold_its_connection() {
+    if skip_without_servers("a_body_in_chunks_without_an_end_does_not_hold_its_connection") {
+        return;
+    }
+    let service = limited(&[]).await;
+    let key = format!("authorization: Bearer {KEY}\r\n");
+    for (start, key, expected) in [
+        ("POST /products", key.as_str(), "413"),
+        ("POST /products", "", "401"),
+        ("GET /products/1", "", "200"),
+        ("PUT /nothing", key.as_str(), "404"),
+    ] {
+        // At once more than there may be, then little by little, or as much as gets through.
+        for goes_on in [chunk(10), chunk(200_000)] {
+            let request = format!(
+                "{start} HTTP/1.1\r\nhost: larder\r\n{key}content-type: application/json\r\n\
+                 transfer-encoding: chunked\r\n\r\n{}",
+                chunk(5_000)
+            );
+            let answer = until_closed(&service, &request, &goes_on).await;
+            assert_eq!(status(&answer), expected, "{answer}");
+            assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        }
+    }
+    assert_eq!(service.get("/products/1").await.status, 200, "others are served");
+}
+
+#[tokio::test]
+async fn a_body_in_chunks_that_was_read_keeps_its_connection() {
+    if skip_without_servers("a_body_in_chunks_that_was_read_keeps_its_connection") {
+        return;
+    }
+    let service = limited(&[]).await;
+    let mut connection = connect(&service).await;
+    let body = "{\"price\":{\"minor\":700,\"currency\":\"EUR\"}}";
+    let request = format!(
+        "PATCH /products/1 HTTP/1.1\r\nhost: larder\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n\
+         {:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..2 {
+        connection.write_all(request.as_bytes()).await.expect("it is taken");
+        let mut bytes = [0; 4096];
+        let count = timeout(PATIENCE, connection.read(&mut bytes)).await.expect("an answer");
+        let answer = String::from_utf8_lossy(&bytes[..count.expect("it is open")]).into_owned();
+        assert_eq!(status(&answer), "200", "{answer}");
+    }
+}
+
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: larder\r\n\r\n";
 
 /// Whether a request on this connection is answered within `patience`.

@@ -112,8 +112,12 @@ async fn it_says_that_it_is_not_ready_and_serves_on_before_it_ends() {
     let address = leaving.url.trim_start_matches("http://").to_owned();
     // A client that keeps its connection.
     let mut kept = TcpStream::connect(&address).await.expect("connects");
-    let first = exchange(&mut kept).await;
+    let first = exchange(&mut kept, HEALTH).await;
     assert!(first.starts_with("HTTP/1.1 200") && !closes(&first), "{first}");
+    // One that is refused keeps its connection, too, for now.
+    let mut refused = TcpStream::connect(&address).await.expect("connects");
+    let first = exchange(&mut refused, KEYLESS).await;
+    assert!(first.starts_with("HTTP/1.1 401") && !closes(&first), "{first}");
     assert_eq!(leaving.get("/readyz").await.status, 200);
 
     let told = Instant::now();
@@ -126,11 +130,13 @@ async fn it_says_that_it_is_not_ready_and_serves_on_before_it_ends() {
     assert_eq!((answer.status.as_u16(), answer.json()["status"].as_str()), (503, Some("closing")));
     assert_eq!(leaving.get("/healthz").await.status, 200, "it is alive all the same");
     // Served, and sent away.
-    let last = exchange(&mut kept).await;
-    assert!(last.starts_with("HTTP/1.1 200") && closes(&last), "{last}");
-    let mut rest = String::new();
-    kept.read_to_string(&mut rest).await.expect("it is closed");
-    assert_eq!(rest, "");
+    for (mut connection, request, status) in [(kept, HEALTH, "200"), (refused, KEYLESS, "401")] {
+        let last = exchange(&mut connection, request).await;
+        assert!(last.starts_with(&format!("HTTP/1.1 {status}")) && closes(&last), "{last}");
+        let mut rest = String::new();
+        connection.read_to_string(&mut rest).await.expect("it is closed");
+        assert_eq!(rest, "");
+    }
     // It ends by itself, not before its time.
     eventually(Duration::from_secs(30), "it does not listen any more", async || {
         TcpStream::connect(&address).await.is_err()
@@ -171,9 +177,12 @@ fn closes(head: &str) -> bool {
     head.to_ascii_lowercase().contains("connection: close")
 }
 
-/// Asks for a page on a connection that is kept; the head and the body.
-async fn exchange(connection: &mut TcpStream) -> String {
-    let request = "GET /healthz HTTP/1.1\r\nhost: larder\r\n\r\n";
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nhost: larder\r\n\r\n";
+/// What the guard, which is a middleware, refuses.
+const KEYLESS: &str = "DELETE /products/1 HTTP/1.1\r\nhost: larder\r\n\r\n";
+
+/// Sends `request` on a connection that is kept; the answer's head and body, a JSON object.
+async fn exchange(connection: &mut TcpStream, request: &str) -> String {
     connection.write_all(request.as_bytes()).await.expect("it is sent");
     let mut text = String::new();
     let mut bytes = [0; 1024];

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::breaker::Breaker;
 use super::connection::{SharedPool, connect, share};
+use super::evictions::{self, Evictions};
 use super::options::{RedisOptions, RedisOptionsError};
 use super::shards::{Shards, SlotRange};
 use super::subscription;
@@ -41,6 +42,7 @@ const NODES_ASKED: usize = 3;
 pub(crate) struct Link {
     shared: Arc<Shared>,
     wakes: Arc<Wakes>,
+    evictions: Arc<Evictions>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -62,6 +64,8 @@ impl Link {
         // Who takes no leases waits for nobody.
         let heard = (!options.read_only)
             .then(|| tokio::spawn(subscription::listen(options.clone(), Arc::clone(&wakes))));
+        let evictions = Arc::new(Evictions::default());
+        let counted = tokio::spawn(evictions::watch(options.clone(), Arc::clone(&evictions)));
         let shared = Arc::new(Shared {
             client,
             options,
@@ -72,9 +76,9 @@ impl Link {
             round_trips: AtomicU64::new(0),
         });
         let watchdog = tokio::spawn(watch(Arc::clone(&shared)));
-        let tasks = [Some(watchdog), heard].into_iter().flatten();
+        let tasks = [Some(watchdog), Some(counted), heard].into_iter().flatten();
         let tasks = tasks.map(|task| task.abort_handle()).collect();
-        Ok(Self { shared, wakes, tasks })
+        Ok(Self { shared, wakes, evictions, tasks })
     }
 
     /// Runs `command`, which is about `key`, on a shared connection, within the overall
@@ -135,6 +139,10 @@ impl Link {
 
     pub(crate) fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn evictions(&self) -> &Evictions {
+        &self.evictions
     }
 
     pub(crate) fn wakes(&self) -> &Wakes {

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod connection;
+mod evictions;
 mod lane;
 mod lane_books;
 mod link;

@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, RedisError, RedisResult, cmd};
 use tokio::time::timeout;
 
-use super::options::RedisOptions;
+use super::options::{RedisOptions, at};
 use super::shards::SlotRange;
 
 /// Finds the nodes that have the slots, and connects to them.
@@ -19,12 +19,25 @@ pub(crate) struct Nodes {
     good: usize,
 }
 
-/// Which history each shard has: another one after a promotion or a restart of its primary.
+/// Asks all primaries, each on a connection that is kept for the next question.
 #[derive(Debug)]
-pub(crate) struct Histories {
+pub(crate) struct Primaries {
     nodes: Nodes,
     connections: HashMap<String, MultiplexedConnection>,
 }
+
+/// What a primary has answered.
+pub(crate) struct Answer<T> {
+    /// The id of the node.
+    primary: String,
+    /// Where it is reached, as `host:port`.
+    pub(crate) address: String,
+    pub(crate) told: T,
+}
+
+/// Which history each shard has: another one after a promotion or a restart of its primary.
+#[derive(Debug)]
+pub(crate) struct Histories(Primaries);
 
 /// What a node says of its part in replication.
 pub(crate) struct Replication {
@@ -82,13 +95,19 @@ impl Nodes {
     }
 }
 
-impl Histories {
+impl Primaries {
     pub(crate) fn new(options: RedisOptions) -> Self {
         Self { nodes: Nodes::new(options), connections: HashMap::new() }
     }
 
-    /// For each shard whose primary answers, that one's id and what names its history.
-    pub(crate) async fn ask(&mut self) -> Vec<(String, String)> {
+    /// Asks `question` of every primary at once; what those say that answer in time.
+    pub(crate) async fn ask<T, F>(
+        &mut self,
+        question: impl Fn(MultiplexedConnection) -> F,
+    ) -> Vec<Answer<T>>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
         let Ok((known, ranges)) = self.nodes.slots().await else { return Vec::new() };
         let mut before = std::mem::take(&mut self.connections);
         let mut primaries: Vec<(&SlotRange, Option<MultiplexedConnection>)> = Vec::new();
@@ -98,20 +117,38 @@ impl Histories {
             }
         }
         let asked = primaries.into_iter().map(async |(range, connection)| {
-            let mut connection = match connection {
+            let connection = match connection {
                 Some(connection) => connection,
                 None => self.nodes.primary(&known, range).await.ok()?,
             };
-            let asked = replication(&mut connection);
+            let asked = question(connection.clone());
             let told = in_time(self.nodes.options.overall_timeout, asked).await.ok()?;
-            told.is_primary.then(|| (range.primary().to_owned(), told.history, connection))
+            let primary = range.primary().to_owned();
+            let address = at(&known, range.address()).ok()?.addr().to_string();
+            Some((Answer { primary, address, told }, connection))
         });
         let told: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-        let histories = told.into_iter().map(|(primary, history, connection)| {
-            self.connections.insert(primary.clone(), connection);
-            (primary, history)
+        let answers = told.into_iter().map(|(answer, connection)| {
+            self.connections.insert(answer.primary.clone(), connection);
+            answer
         });
-        histories.collect()
+        answers.collect()
+    }
+}
+
+impl Histories {
+    pub(crate) fn new(options: RedisOptions) -> Self {
+        Self(Primaries::new(options))
+    }
+
+    /// For each shard whose primary answers, that one's id and what names its history.
+    pub(crate) async fn ask(&mut self) -> Vec<(String, String)> {
+        let question = |mut connection| async move { replication(&mut connection).await };
+        let told = self.0.ask(question).await.into_iter();
+        // One that has become a replica since says nothing of the shard.
+        told.filter(|answer| answer.told.is_primary)
+            .map(|answer| (answer.primary, answer.told.history))
+            .collect()
     }
 }
 
@@ -120,10 +157,13 @@ pub(crate) async fn replication(
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<Replication> {
     let info: String = cmd("INFO").arg("replication").query_async(connection).await?;
-    let line =
-        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let history = line("master_replid").unwrap_or_default().to_owned();
-    Ok(Replication { is_primary: line("role") == Some("master"), history })
+    let history = line(&info, "master_replid").unwrap_or_default().to_owned();
+    Ok(Replication { is_primary: line(&info, "role") == Some("master"), history })
+}
+
+/// The value of the field `name` in an answer to `INFO`.
+pub(crate) fn line<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// `answer`, unless it takes longer than `limit`.

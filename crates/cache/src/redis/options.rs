@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use deadpool_redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::{
-    Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisResult, TlsCertificates,
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    TlsCertificates,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -171,17 +172,7 @@ impl RedisOptions {
 
     /// A client of the node at `address`, of which the node `known` has told.
     pub(crate) fn client_at(&self, known: &str, address: (&str, u16)) -> RedisResult<Client> {
-        let info = known.into_connection_info()?;
-        let (told, port) = address;
-        let here = match info.addr() {
-            ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(either(told, host), port),
-            ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
-                let (host, insecure) = (either(told, host), *insecure);
-                ConnectionAddr::TcpTls { host, port, insecure, tls_params: tls_params.clone() }
-            }
-            other => other.clone(),
-        };
-        let info = info.set_addr(here);
+        let info = at(known, address)?;
         match self.certificates() {
             Some(certificates) => Client::build_with_tls(info, certificates),
             None => Client::open(info),
@@ -195,6 +186,21 @@ impl RedisOptions {
         (authorities.is_some() || client_tls.is_some())
             .then_some(TlsCertificates { client_tls, root_cert: authorities })
     }
+}
+
+/// How the node at `address` is reached, of which the node `known` has told.
+pub(crate) fn at(known: &str, address: (&str, u16)) -> RedisResult<ConnectionInfo> {
+    let info = known.into_connection_info()?;
+    let (told, port) = address;
+    let here = match info.addr() {
+        ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(either(told, host), port),
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
+            let (host, insecure) = (either(told, host), *insecure);
+            ConnectionAddr::TcpTls { host, port, insecure, tls_params: tls_params.clone() }
+        }
+        other => other.clone(),
+    };
+    Ok(info.set_addr(here))
 }
 
 /// The host that a node has told, or the one that it was asked under.

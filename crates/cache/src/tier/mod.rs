@@ -283,7 +283,18 @@ impl L2 {
         }
     }
 
-    /// Commands sent to Redis so far, repeated ones included.
+    /// Each primary's address, as `host:port`, and how many keys it has evicted since this process first
+    /// asked it, as of some seconds ago. A node that starts anew goes on where it was.
+    #[must_use]
+    pub fn evictions(&self) -> Vec<(String, u64)> {
+        match self {
+            Self::Redis(tier) => tier.evictions(),
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+
+    /// Commands sent to Redis so far, repeated ones included; not those that the process sends without a
+    /// request, such as to follow a stream or what nodes say of themselves.
     #[must_use]
     pub fn round_trips(&self) -> u64 {
         match self {

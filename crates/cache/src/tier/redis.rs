@@ -215,6 +215,10 @@ impl RedisTier {
         self.link.round_trips()
     }
 
+    pub(super) fn evictions(&self) -> Vec<(String, u64)> {
+        self.link.evictions().sums()
+    }
+
     async fn verdict(
         &self,
         key: &str,

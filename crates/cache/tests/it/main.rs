@@ -5,6 +5,7 @@ mod access;
 mod allocation;
 mod backplane;
 mod coherence;
+mod evictions;
 mod feed;
 mod lane;
 mod memory;

@@ -1,0 +1,49 @@
+//! What is counted of Redis as a whole.
+
+use std::sync::Arc;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+
+use crate::tier::L2;
+
+/// Exports what `l2` counts, for as long as it is there.
+pub(super) fn register(meter: &Meter, l2: &Arc<L2>) {
+    let breakers = Arc::downgrade(l2);
+    meter
+        .u64_observable_gauge("larder.redis.breakers_open")
+        .with_unit("{shard}")
+        .with_description("Shards that are not asked, because nothing gets through to them.")
+        .with_callback(move |observer| {
+            if let Some(l2) = breakers.upgrade() {
+                observer.observe(l2.breakers_open() as u64, &[]);
+            }
+        })
+        .build();
+    let round_trips = Arc::downgrade(l2);
+    meter
+        .u64_observable_counter("larder.redis.round_trips")
+        .with_unit("{command}")
+        .with_description("Commands sent to Redis: a pipeline or a script call is one.")
+        .with_callback(move |observer| {
+            if let Some(l2) = round_trips.upgrade() {
+                observer.observe(l2.round_trips(), &[]);
+            }
+        })
+        .build();
+    let evictions = Arc::downgrade(l2);
+    meter
+        .u64_observable_counter("larder.redis.evictions")
+        .with_unit("{key}")
+        .with_description(
+            "Keys that each primary has evicted for want of memory since this process first asked \
+             it; every process counts the same ones.",
+        )
+        .with_callback(move |observer| {
+            let Some(l2) = evictions.upgrade() else { return };
+            for (node, count) in l2.evictions() {
+                observer.observe(count, &[KeyValue::new("larder.node", node)]);
+            }
+        })
+        .build();
+}
