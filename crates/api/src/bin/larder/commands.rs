@@ -1,7 +1,7 @@
 //! What can be asked, and how it is asked.
 
 use clap::{Args, Subcommand, ValueEnum};
-use reqwest::Method;
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Failure};
