@@ -7,6 +7,8 @@ mod backplane;
 mod coherence;
 mod feed;
 mod lane;
+mod lifetimes;
+mod many;
 mod memory;
 mod outage;
 mod proxy;
