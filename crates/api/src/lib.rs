@@ -5,6 +5,7 @@ mod app;
 mod auth;
 mod closing;
 mod coherence;
+mod composition;
 mod condition;
 pub mod config;
 mod dashboard;

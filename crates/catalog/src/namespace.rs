@@ -144,11 +144,6 @@ impl<V: CachedView> Namespace<V> {
     pub(crate) async fn make_old(&self, id: ProductId, version: Version) -> Invalidation {
         self.active.load_full().cache.invalidate(&id, version).await
     }
-
-    /// Makes old what has the tag `name` in a version before `version`.
-    pub(crate) async fn make_tag_old(&self, name: &str, version: Version) -> Invalidation {
-        self.active.load_full().cache.invalidate_tag(name, version).await
-    }
 }
 
 impl<V: CachedView> Active<V> {

@@ -1,19 +1,18 @@
 //! `/admin/cache/{namespace}`: single entries, to look at and to make old; and all of a namespace.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use catalog_domain::{RepositoryError, View};
-use larder::{Freshness, Held, Invalidation, State as EntryState, Version};
-use larder_postgres::{clear, invalidate_key, invalidate_tag};
+use catalog_service::{Strategy, Tiers};
+use larder::{Freshness, Held, Invalidation, State as EntryState};
+use larder_postgres::{clear, invalidate_key};
 use serde_json::{Value, json};
 
 use crate::app::State;
 use crate::input;
 use crate::problem::Problem;
 use crate::routes::resource;
-
-/// A longer one is no tag.
-const LONGEST_TAG: usize = 200;
 
 pub(super) fn configure(service: &mut ServiceConfig) {
     service
@@ -23,7 +22,7 @@ pub(super) fn configure(service: &mut ServiceConfig) {
                 .route(web::get().to(inspect))
                 .route(web::delete().to(make_old)),
         )
-        .service(resource("/cache/{namespace}/tags/{tag}").route(web::delete().to(make_tag_old)));
+        .service(resource("/cache/{namespace}/tags/{tag}").route(web::delete().to(refuse_tag)));
 }
 
 async fn inspect(
@@ -45,6 +44,8 @@ async fn inspect(
     })))
 }
 
+/// `told`: whether Redis and all processes know already. Else the change feed tells them, unless
+/// `kept_elsewhere_ms` says for how long, at most, other processes keep what they hold.
 async fn make_old(
     path: Path<(String, String)>,
     state: Data<State>,
@@ -55,22 +56,32 @@ async fn make_old(
     let version = version.map_err(unavailable)?;
     let outcome = state.catalogue.make_old(view, id, version).await;
     tracing::info!(namespace = view.namespace(), %id, "a key was invalidated");
-    Ok(done(view, "key", &id.to_string(), version, &outcome))
+    let settings = state.catalogue.settings(view);
+    // What is in other processes hears of no key under `ttl`.
+    let deaf =
+        settings.strategy == Strategy::Ttl && matches!(settings.tiers, Tiers::L1 | Tiers::L1L2);
+    let told = matches!(outcome, Invalidation::Done);
+    let mut shown = json!({
+        "namespace": view.namespace(),
+        "key": id.to_string(),
+        "version": version.to_string(),
+        "told": told && !deaf,
+    });
+    if deaf {
+        shown["kept_elsewhere_ms"] = (settings.l1.ttl.as_millis() as u64).into();
+    }
+    Ok(HttpResponse::Ok().json(shown))
 }
 
-async fn make_tag_old(
-    path: Path<(String, String)>,
-    state: Data<State>,
-) -> Result<HttpResponse, Problem> {
-    let (view, tag) = (view(&path.0)?, path.1.as_str());
-    if tag.len() > LONGEST_TAG {
-        return Err(Problem::field("tag", format!("must have at most {LONGEST_TAG} bytes")));
-    }
-    let db = state.catalogue.repository().database();
-    let version = invalidate_tag(db, view.namespace(), tag).await.map_err(unavailable)?;
-    let outcome = state.catalogue.make_tag_old(view, tag, version).await;
-    tracing::info!(namespace = view.namespace(), tag, "a tag was invalidated");
-    Ok(done(view, "tag", tag, version, &outcome))
+/// There is nothing to make old: tags cost every hit in L2 a second read, and the views have none
+/// (docs/adr/0013).
+async fn refuse_tag(path: Path<(String, String)>) -> Result<HttpResponse, Problem> {
+    let view = view(&path.0)?;
+    let detail = format!(
+        "no value of {} has tags, so none has become old: invalidate a key, or all of the namespace",
+        view.namespace()
+    );
+    Err(Problem::new(StatusCode::CONFLICT, detail))
 }
 
 async fn empty(namespace: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
@@ -89,23 +100,6 @@ async fn empty(namespace: Path<String>, state: Data<State>) -> Result<HttpRespon
         "epoch": epoch,
         "told": told,
     })))
-}
-
-/// `told`: whether Redis and the other processes know already; else the change feed tells them.
-fn done(
-    view: View,
-    what: &str,
-    name: &str,
-    version: Version,
-    outcome: &Invalidation,
-) -> HttpResponse {
-    let mut shown = json!({
-        "namespace": view.namespace(),
-        "version": version.to_string(),
-        "told": matches!(outcome, Invalidation::Done),
-    });
-    shown[what] = name.into();
-    HttpResponse::Ok().json(shown)
 }
 
 fn view(namespace: &str) -> Result<View, Problem> {

@@ -11,8 +11,21 @@ use tokio::net::TcpStream;
 
 use crate::support::{Service, service};
 
+/// So many visitors at the same time, until the last has gone.
+pub(crate) async fn visits(service: &Arc<Service>, visitors: u64) {
+    let visitors: Vec<_> = (0..visitors)
+        .map(|number| {
+            let service = Arc::clone(service);
+            tokio::spawn(async move { visit(&service, number).await })
+        })
+        .collect();
+    for visitor in visitors {
+        visitor.await.expect("no answer breaks its visitor");
+    }
+}
+
 /// One visitor's mixed requests: reads and writes, refused ones among them.
-pub(crate) async fn visit(service: &Service, number: u64) {
+async fn visit(service: &Service, number: u64) {
     for step in 0..12 {
         let id = (number * 31 + step * 7) % 300 + 1;
         let page = format!("/products/{id}");
@@ -54,15 +67,7 @@ async fn a_mixed_workload_is_counted_as_postgres_counts_it() {
     }
     let service = Arc::new(service(&[("DATABASE__STATEMENT_TIMEOUT_MS", "400")]).await);
     service.connected().await;
-    let visitors: Vec<_> = (0..16)
-        .map(|number| {
-            let service = Arc::clone(&service);
-            tokio::spawn(async move { visit(&service, number).await })
-        })
-        .collect();
-    for visitor in visitors {
-        visitor.await.expect("no answer breaks its visitor");
-    }
+    visits(&service, 16).await;
     let [completed, failed, unknown] = service.statements().await;
     assert!(completed > 150 && failed >= 16, "{completed} {failed}");
     assert_eq!(unknown, 0);

@@ -8,7 +8,7 @@ use larder_stack::testing::skip_without_servers;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::counting::visit;
+use crate::counting::visits;
 use crate::support::{Process, eventually, service};
 use crate::telemetry::sum;
 
@@ -171,15 +171,7 @@ async fn the_numbers_are_those_of_the_metrics_and_those_are_postgres_s() {
     let service = Arc::new(service(&[("VERIFY__SAMPLE", "0.5")]).await);
     service.connected().await;
     let mut stream = Stream::open(&service).await;
-    let visitors: Vec<_> = (0..8)
-        .map(|number| {
-            let service = Arc::clone(&service);
-            tokio::spawn(async move { visit(&service, number).await })
-        })
-        .collect();
-    for visitor in visitors {
-        visitor.await.expect("no answer breaks its visitor");
-    }
+    visits(&service, 8).await;
     let [completed, failed, unknown] = service.statements().await;
     // The snapshot that is under way may be of before the last statement.
     stream.second().await;

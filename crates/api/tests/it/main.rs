@@ -16,6 +16,7 @@ mod outage;
 mod replicated;
 mod requests;
 mod rolling;
+mod runbook;
 mod secrets;
 mod session;
 mod startup;

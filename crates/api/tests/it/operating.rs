@@ -120,10 +120,33 @@ async fn a_key_a_tag_and_a_namespace_are_made_old_in_all_processes() {
     .await;
     assert!(is_held(&service, eight).await && is_held(&other, eight).await, "no other key");
 
-    let tag = json_of(&service, &["invalidate", "product-page", "--tag", "brand/7 %"]).await;
-    assert_eq!((&tag["tag"], &tag["told"]), (&json!("brand/7 %"), &json!(true)), "{tag}");
-    let again = json_of(&service, &["invalidate", "product-page", "--tag", "brand/7 %"]).await;
-    assert_ne!(tag["version"], again["version"], "versions of a tag grow");
+    // Where nothing hears of single keys, nobody is made to believe that all did.
+    let summary = "/products/7/summary";
+    for process in [&service.process, &other] {
+        warm(process, summary).await;
+    }
+    let invalidate = ["invalidate", "product-summary", "--key", "7"];
+    let said = says(&service, &invalidate).await;
+    assert!(said.contains("other processes are not told") && said.contains("--all"), "{said}");
+    assert!(!is_held(&service, summary).await && is_held(&other, summary).await);
+    let answer = json_of(&service, &invalidate).await;
+    assert_eq!(answer["told"], false, "{answer}");
+    assert_eq!(answer["kept_elsewhere_ms"], 3_600_000, "{answer}");
+    let set = ["strategy", "set", "product-summary", "ttl", "--tiers", "l2"];
+    says(&service, &set).await;
+    let answer = json_of(&service, &invalidate).await;
+    assert!(answer["told"] == true && answer.get("kept_elsewhere_ms").is_none(), "{answer}");
+    says(&service, &["strategy", "reset", "product-summary"]).await;
+
+    // Nor is a tag said to have ended anything.
+    let tag = ["invalidate", "product-page", "--tag", "brand/7 %"];
+    let (refused, code) = larder(&service, &tag).await;
+    assert!(code == 1 && refused.contains("no value of product-page has tags"), "{refused}");
+    let growing = "DO $$ DECLARE a bigint; b bigint; BEGIN
+        SELECT version INTO a FROM larder.invalidate_tag('product-page', 'brand');
+        SELECT version INTO b FROM larder.invalidate_tag('product-page', 'brand');
+        ASSERT b = a + 1; END $$";
+    service.database.execute(growing).await;
 
     // All of it, also where nothing but the TTL ends an entry.
     for (namespace, path) in [("product-page", eight), ("product-summary", "/products/8/summary")] {

@@ -81,6 +81,12 @@ impl std::ops::Deref for Service {
 }
 
 impl Service {
+    /// What its processes are told of `SECTION__KEY`.
+    pub(crate) fn setting(&self, key: &str) -> &str {
+        let found = self.settings.iter().find(|(known, _)| known == key);
+        &found.expect("it is set").1
+    }
+
     /// Another process with the same settings.
     pub(crate) async fn another(&self) -> Process {
         Process::start(&self.settings).await

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::startup::run;
-use crate::support::{Process, eventually, service};
+use crate::support::{Process, eventually, larder, service};
 
 /// How long Postgres may take to read its settings again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,6 +116,41 @@ async fn the_service_listens_by_tls() {
     assert!(refusal.contains("certificate"), "{refusal}");
     assert!(process.try_get("/healthz").await.is_none());
     assert_eq!(certificates.ask(&process, get("/healthz"), "").await.expect("answers").0, 200);
+}
+
+#[tokio::test]
+async fn the_command_line_trusts_the_authorities_that_it_is_told_of() {
+    if skip_without_servers("the_command_line_trusts_the_authorities") {
+        return;
+    }
+    let service = service(&[]).await;
+    let certificates = Certificates::of("127.0.0.1");
+    let settings = certificates.settings();
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let process = service.another_with(&settings).await;
+    let https = process.url.replace("http://", "https://");
+    let ask = async |arguments: &[&str]| {
+        larder(&process, &[arguments, &["--api", &https]].concat()).await
+    };
+    let (own, key) = (certificates.file("ca.pem"), certificates.file("key.pem"));
+    let (said, code) = ask(&["stats", "--ca", &own]).await;
+    assert!(code == 0 && said.contains("product-page"), "{said}");
+    let load = ["load", "--seconds", "1", "--rate", "20", "--ca", &own];
+    let (said, code) = ask(&load).await;
+    assert!(code == 0 && said.contains("0 errors"), "{said}");
+
+    // Neither the system nor a stranger vouches for it.
+    let stranger = Certificates::of("127.0.0.1");
+    for arguments in [vec!["stats"], vec!["stats", "--ca", &stranger.file("ca.pem")]] {
+        let (said, code) = ask(&arguments).await;
+        assert!(code == 69 && said.contains("certificate"), "{said}");
+    }
+    for (file, why) in [("/no/such.pem", "No such file"), (&key, "holds no certificate")] {
+        let (said, code) = ask(&["stats", "--ca", file]).await;
+        assert!(code == 64 && said.contains("--ca") && said.contains(why), "{said}");
+    }
+    let (said, code) = larder(&process, &["stats", "--api", "ftp://127.0.0.1"]).await;
+    assert!(code == 64 && said.contains("https://"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod coherence;
 mod evictions;
 mod feed;
 mod lane;
+mod lifetimes;
+mod many;
 mod memory;
 mod outage;
 mod proxy;

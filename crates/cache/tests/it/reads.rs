@@ -1,7 +1,5 @@
 //! What a get answers, and how often the origin is asked for it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +16,7 @@ use crate::support::{Origin, Process, alone, bytes, connect, fails, get, memory,
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A TTL of 10 s and another 20 s as a fallback.
-fn with_fallback() -> NamespaceOptions {
+pub(crate) fn with_fallback() -> NamespaceOptions {
     NamespaceOptions {
         ttl: Some(10 * SECOND),
         stale_for: 20 * SECOND,
@@ -27,7 +25,7 @@ fn with_fallback() -> NamespaceOptions {
     }
 }
 
-fn both_tiers() -> NamespaceOptions {
+pub(crate) fn both_tiers() -> NamespaceOptions {
     NamespaceOptions { l1: Some(L1Options::default()), ..NamespaceOptions::default() }
 }
 
@@ -199,156 +197,6 @@ async fn loads_are_capped_and_the_rest_is_shed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_origin_does_not_have_is_remembered_for_a_while() {
-    let process = alone(both_tiers());
-    let loads = AtomicU64::new(0);
-    let absent = || {
-        loads.fetch_add(1, Ordering::SeqCst);
-        async { Ok::<_, std::io::Error>(Loaded::absent(v(0))) }
-    };
-    let key = "nothing".to_owned();
-    for _ in 0..100 {
-        let lookup = process.get_with(&key, absent).await.expect("is known to be absent");
-        assert_eq!(lookup.value, None);
-        advance(SECOND / 20).await;
-    }
-    assert_eq!(loads.load(Ordering::SeqCst), 1);
-    let stats = process.stats();
-    assert!(stats.l1.negative > 0 && stats.l2.negative > 0, "{stats:?}");
-    advance(10 * SECOND).await;
-    process.get_with(&key, absent).await.expect("is asked for again");
-    assert_eq!(loads.load(Ordering::SeqCst), 2);
-    // Once it is created, nobody is told that it is not there.
-    process.invalidate(&key, v(1)).await;
-    let origin = Origin::default();
-    origin.write();
-    assert_eq!(get(&process, &key, &origin).await.expect("loads").value, Some(bytes(1)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stale_value_stands_in_for_a_load_that_fails_and_spares_the_origin() {
-    let process = alone(with_fallback());
-    let origin = Origin::default();
-    let key = "a".to_owned();
-    get(&process, &key, &origin).await.expect("loads");
-    advance(11 * SECOND).await;
-    let tries = AtomicU64::new(0);
-    let failing = || {
-        tries.fetch_add(1, Ordering::SeqCst);
-        fails()
-    };
-    for _ in 0..10 {
-        let lookup = process.get_with(&key, failing).await.expect("a stale value stands in");
-        assert_eq!(lookup.freshness, Freshness::Stale);
-    }
-    assert_eq!(tries.load(Ordering::SeqCst), 1, "for a second nobody tries again");
-    advance(SECOND).await;
-    process.get_with(&key, failing).await.expect("a stale value stands in");
-    assert_eq!(tries.load(Ordering::SeqCst), 2);
-    let only_fresh = CallOptions { only_fresh: true, ..CallOptions::default() };
-    assert!(process.get_with_by(&key, &only_fresh, failing).await.is_err());
-    // The origin is back.
-    advance(SECOND).await;
-    let lookup = get(&process, &key, &origin).await.expect("loads");
-    assert_eq!((lookup.tier, lookup.miss), (Tier::Origin, Some(Miss::Stale)));
-    // Past its window it is gone.
-    advance(30 * SECOND).await;
-    assert!(process.get_with(&key, fails).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stale_value_is_served_while_it_is_replaced() {
-    let options = NamespaceOptions { stale_while_revalidate: true, ..with_fallback() };
-    let process = alone(options);
-    let origin = Origin::slow(SECOND);
-    get(&process, "a", &origin).await.expect("loads");
-    advance(11 * SECOND).await;
-    let began = Instant::now();
-    for _ in 0..5 {
-        let lookup = get(&process, "a", &origin).await.expect("is stale");
-        assert_eq!((lookup.tier, lookup.freshness), (Tier::L2, Freshness::Stale));
-    }
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    sleep(2 * SECOND).await;
-    let lookup = get(&process, "a", &origin).await.expect("was replaced");
-    assert_eq!((lookup.tier, lookup.freshness), (Tier::L2, Freshness::Fresh));
-    assert_eq!((origin.loads(), process.stats().refreshes), (2, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_load_is_not_waited_for_and_fills_in_the_end() {
-    let options = NamespaceOptions { soft_timeout: Some(SECOND / 10), ..with_fallback() };
-    let process = alone(options);
-    let origin = Origin::slow(SECOND);
-    get(&process, "a", &origin).await.expect("nothing could stand in for it");
-    advance(11 * SECOND).await;
-    let began = Instant::now();
-    let lookup = get(&process, "a", &origin).await.expect("is stale");
-    assert_eq!(lookup.freshness, Freshness::Stale);
-    assert!(began.elapsed() < SECOND / 5, "{:?}", began.elapsed());
-    sleep(2 * SECOND).await;
-    let lookup = get(&process, "a", &origin).await.expect("was filled");
-    assert_eq!((lookup.freshness, origin.loads()), (Freshness::Fresh, 2));
-}
-
-#[tokio::test(start_paused = true)]
-async fn values_are_reloaded_before_they_go_stale() {
-    let options = NamespaceOptions { refresh_beta: 1.0, ..with_fallback() };
-    let process = alone(options);
-    let origin = Origin::slow(SECOND / 2);
-    let mut slowest = Duration::ZERO;
-    get(&process, "a", &origin).await.expect("loads");
-    for _ in 0..2_000 {
-        let began = Instant::now();
-        let lookup = get(&process, "a", &origin).await.expect("is there");
-        assert_eq!(lookup.freshness, Freshness::Fresh);
-        slowest = slowest.max(began.elapsed());
-        sleep(Duration::from_millis(50)).await;
-    }
-    // 100 s with a TTL of 10 s: about ten reloads, hardly any of them waited for: only one that
-    // happens to begin within its own length of the end, and then not for all of it.
-    assert!(slowest < origin.delay, "{slowest:?}");
-    assert!((9..20).contains(&origin.loads()), "{}", origin.loads());
-    assert_eq!(process.stats().refreshes, origin.loads() - 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn lives_slide_scatter_and_can_be_a_values_own() {
-    let ttl = Some(10 * SECOND);
-    let sliding =
-        alone(NamespaceOptions { ttl, jitter: 0.0, sliding: true, ..NamespaceOptions::default() });
-    let origin = Origin::default();
-    for _ in 0..20 {
-        get(&sliding, "a", &origin).await.expect("is there");
-        sleep(6 * SECOND).await;
-    }
-    assert_eq!(origin.loads(), 1);
-
-    let scattered = alone(NamespaceOptions { ttl, jitter: 0.5, ..NamespaceOptions::default() });
-    let mut lives = Vec::new();
-    for n in 0..100 {
-        let lookup = get(&scattered, &n.to_string(), &origin).await.expect("loads");
-        lives.push(lookup.remaining.expect("has a TTL"));
-    }
-    lives.sort();
-    assert!(lives[0] >= 5 * SECOND && lives[99] <= 10 * SECOND, "{lives:?}");
-    assert!(lives[90] - lives[10] > 2 * SECOND, "{lives:?}");
-
-    let key = "own".to_owned();
-    let brief =
-        || async { Ok::<_, std::io::Error>(Loaded::found(v(1), bytes(1)).with_ttl(SECOND)) };
-    let never_stored = || async {
-        Ok::<_, std::io::Error>(Loaded::found(v(1), bytes(1)).with_ttl(Duration::ZERO))
-    };
-    let process = alone(NamespaceOptions { ttl, jitter: 0.0, ..NamespaceOptions::default() });
-    process.get_with(&key, brief).await.expect("loads");
-    assert!(process.get_with(&key, never).await.is_ok());
-    advance(SECOND).await;
-    assert!(!process.get_with(&key, never_stored).await.expect("loads").stored);
-    assert_eq!(process.inspect(&key).await.l2, Ok(None));
-}
-
-#[tokio::test(start_paused = true)]
 async fn nobody_gets_what_is_older_than_the_change_he_has_seen() {
     for options in [both_tiers(), NamespaceOptions::default()] {
         let l2 = memory();
@@ -395,96 +243,6 @@ async fn a_caller_can_ask_for_a_version_and_a_barrier_ends_all_before_it() {
     let lookup = process.get_with(&key, loads).await.expect("loads");
     assert_eq!((lookup.version, lookup.tier), (newer, Tier::Origin));
     assert_eq!(process.get_with(&key, never).await.expect("is there").version, newer);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_missing_of_many_is_loaded_at_once() {
-    let l2 = memory();
-    let batches = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let processes: Vec<_> = (0..2)
-        .map(|_| {
-            let process = Process::new(&l2, "many", both_tiers());
-            let source = Batches(Arc::clone(&batches));
-            process.with_source(source)
-        })
-        .collect();
-    let keys: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-    let (one, other) =
-        tokio::join!(processes[0].get_many(&keys), processes[1].get_many(&keys[5..]));
-    for (key, answer) in keys.iter().zip(one).chain(keys[5..].iter().zip(other)) {
-        assert_eq!(answer.expect("is loaded").value, Some(Bytes::from(key.clone())));
-    }
-    let mut loaded: Vec<String> = batches.lock().expect("no panic").concat();
-    loaded.sort();
-    assert_eq!(loaded, keys, "each key once");
-    let before = batches.lock().expect("no panic").len();
-    assert!(before <= 2, "{before}");
-    // In their order, also where one is asked for twice; nothing is loaded any more.
-    let twice = ["3".to_owned(), "1".to_owned(), "3".to_owned()];
-    let answers = processes[0].get_many(&twice).await;
-    let values: Vec<_> = answers.into_iter().map(|a| a.expect("is there").value).collect();
-    assert_eq!(values, ["3", "1", "3"].map(|key| Some(Bytes::from(key))));
-    // A key that the source leaves out is its own failure.
-    let answers = processes[0].get_many(&["1".to_owned(), "left out".to_owned()]).await;
-    assert!(answers[0].is_ok() && matches!(answers[1], Err(GetError::Load(_))), "{answers:?}");
-    assert_eq!(batches.lock().expect("no panic").len(), before + 1);
-}
-
-#[tokio::test]
-async fn of_a_hundred_keys_asked_for_in_tens_each_is_loaded_once_over_redis() {
-    if testing::skip_without_servers("of_a_hundred_keys_asked_for_in_tens") {
-        return;
-    }
-    let cluster = testing::redis_cluster(Topology::ThreeByOne).await;
-    let environment = testing::unique("tens");
-    let batches = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let mut processes = Vec::new();
-    for _ in 0..4 {
-        let l2 = connect(cluster.nodes()).await;
-        let process = Process::new(&l2, &environment, both_tiers());
-        processes.push(process.with_source(Batches(Arc::clone(&batches))));
-    }
-    let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
-    // Each process asks for all, in tens that overlap the others' by half.
-    let asked = processes.iter().enumerate().flat_map(|(number, process)| {
-        let keys = &keys;
-        (0..10).map(move |ten| {
-            let from = ten * 10 + number % 2 * 5;
-            let some: Vec<String> = (from..from + 10).map(|n| keys[n % 100].clone()).collect();
-            async move { (process.get_many(&some).await, some) }
-        })
-    });
-    for (answers, some) in join_all(asked).await {
-        for (answer, key) in answers.into_iter().zip(some) {
-            assert_eq!(answer.expect("is loaded").value, Some(Bytes::from(key)));
-        }
-    }
-    let mut loaded: Vec<String> = batches.lock().expect("no panic").concat();
-    loaded.sort();
-    let mut expected = keys;
-    expected.sort();
-    assert_eq!(loaded, expected);
-}
-
-/// A source that remembers what was asked for at once.
-#[derive(Clone)]
-struct Batches(Arc<std::sync::Mutex<Vec<Vec<String>>>>);
-
-impl larder::Source<String, Bytes> for Batches {
-    fn load(&self, key: String) -> larder::Load<Loaded<Bytes>> {
-        let all = self.load_many(vec![key]);
-        Box::pin(async { Ok(all.await?.remove(0).1) })
-    }
-
-    fn load_many(&self, keys: Vec<String>) -> larder::Load<Vec<(String, Loaded<Bytes>)>> {
-        let batches = Arc::clone(&self.0);
-        Box::pin(async move {
-            sleep(SECOND / 10).await;
-            batches.lock().expect("no panic").push(keys.clone());
-            let found = keys.into_iter().filter(|key| key != "left out");
-            Ok(found.map(|key| (key.clone(), Loaded::found(v(1), Bytes::from(key)))).collect())
-        })
-    }
 }
 
 #[tokio::test(start_paused = true)]

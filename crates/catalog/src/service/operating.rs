@@ -22,12 +22,4 @@ impl<R: ProductRepository> Catalogue<R> {
             View::ProductSummary => self.inner.summaries.make_old(id, version).await,
         }
     }
-
-    /// Makes old what has the tag `name` in a version before `version`, which Postgres gave to it.
-    pub async fn make_tag_old(&self, view: View, name: &str, version: Version) -> Invalidation {
-        match view {
-            View::ProductPage => self.inner.pages.make_tag_old(name, version).await,
-            View::ProductSummary => self.inner.summaries.make_tag_old(name, version).await,
-        }
-    }
 }

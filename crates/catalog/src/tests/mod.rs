@@ -1,6 +1,8 @@
 //! The strategies over an in-memory store and the in-memory tier.
 
+mod store;
 mod write_behind;
+mod write_through;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,139 +19,10 @@ use larder::testing::MemoryJournal;
 use larder::{CallOptions, L1Options, L2, MemoryTier, NamespaceOptions, Tier};
 use tokio::sync::Notify;
 
+use self::store::Store;
 use crate::{
     Catalogue, CatalogueError, Condition, NamespaceSettings, Shared, Source, Strategy, Tiers,
 };
-
-/// A store of prices: product id to (version, minor units).
-#[derive(Clone, Default)]
-struct Store(Arc<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    prices: Mutex<BTreeMap<i64, (u64, i64)>>,
-    loads: AtomicU64,
-    compared: AtomicU64,
-    /// Whether loads fail.
-    fails: AtomicBool,
-    /// When set, a load waits here after it has read, and a comparison before.
-    gate: Mutex<Option<Arc<Notify>>>,
-    /// What waits is laid over what is read.
-    journal: OnceLock<Arc<MemoryJournal<write_behind::Prices>>>,
-}
-
-impl Store {
-    fn set(&self, id: ProductId, minor: i64) -> u64 {
-        let mut prices = self.0.prices.lock().unwrap();
-        let entry = prices.entry(id.get()).or_default();
-        *entry = (entry.0 + 1, minor);
-        entry.0
-    }
-
-    fn loads(&self) -> u64 {
-        self.0.loads.load(Ordering::SeqCst)
-    }
-}
-
-fn unused<T>() -> Result<T, RepositoryError> {
-    unreachable!("these tests do not call it")
-}
-
-impl ProductRepository for Store {
-    async fn page(&self, _: ProductId) -> Result<Revised<Option<ProductPage>>, RepositoryError> {
-        unused()
-    }
-
-    async fn summary(
-        &self,
-        id: ProductId,
-    ) -> Result<Revised<Option<ProductSummary>>, RepositoryError> {
-        self.0.loads.fetch_add(1, Ordering::SeqCst);
-        if self.0.fails.load(Ordering::SeqCst) {
-            return Err(RepositoryError::Timeout);
-        }
-        let pending = self.0.journal.get().and_then(|twin| twin.pending(&id.to_string()).pop());
-        let found = self.0.prices.lock().unwrap().get(&id.get()).copied();
-        let found = found.map(|(counter, minor)| (counter, pending.unwrap_or(minor)));
-        let gate = self.0.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            gate.notified().await;
-        }
-        let Some((counter, minor)) = found else {
-            return Ok(Revised { revision: Revision { epoch: 1, counter: 0 }, value: None });
-        };
-        let value = ProductSummary {
-            id,
-            sku: Sku::try_from("A1".to_owned()).expect("a SKU"),
-            name: ProductName::try_from("Lamp".to_owned()).expect("a name"),
-            price: Price::new(minor, Currency::try_from("EUR".to_owned()).expect("a currency"))
-                .expect("a price"),
-            updated_at: jiff::Timestamp::UNIX_EPOCH,
-        };
-        Ok(Revised { revision: Revision { epoch: 1, counter }, value: Some(value) })
-    }
-
-    async fn newest(&self, _: View, id: ProductId) -> Result<Option<Newest>, RepositoryError> {
-        self.0.compared.fetch_add(1, Ordering::SeqCst);
-        let gate = self.0.gate.lock().unwrap().clone();
-        if let Some(gate) = gate {
-            gate.notified().await;
-        }
-        let counter = self.0.prices.lock().unwrap().get(&id.get()).map_or(0, |price| price.0);
-        let revision = Revision { epoch: 1, counter };
-        let ago = Duration::from_secs(60);
-        Ok(Some(Newest { revision, changed: ago, epoch_changed: ago }))
-    }
-
-    async fn list(&self, _: &ListRequest) -> Result<Option<Listing>, RepositoryError> {
-        unused()
-    }
-
-    async fn create(&self, _: &NewProduct) -> Result<Written<ProductId>, RepositoryError> {
-        unused()
-    }
-
-    async fn replace(
-        &self,
-        _: ProductId,
-        _: &ProductReplacement,
-        _: Option<Revision>,
-    ) -> Result<Option<Written<()>>, RepositoryError> {
-        unused()
-    }
-
-    async fn patch(
-        &self,
-        id: ProductId,
-        patch: &ProductPatch,
-        _: Option<Revision>,
-    ) -> Result<Option<Written<()>>, RepositoryError> {
-        let minor = patch.price.expect("these tests change the price").minor();
-        let revision = Revision { epoch: 1, counter: self.set(id, minor) };
-        let changes = vec![Change { view: View::ProductSummary, id, revision }];
-        Ok(Some(Written { value: (), revision, changes }))
-    }
-
-    async fn add_review(
-        &self,
-        _: ProductId,
-        _: &NewReview,
-    ) -> Result<Option<Written<ReviewId>>, RepositoryError> {
-        unused()
-    }
-
-    async fn delete(
-        &self,
-        _: ProductId,
-        _: Option<Revision>,
-    ) -> Result<Option<Written<()>>, RepositoryError> {
-        unused()
-    }
-
-    async fn ready(&self) -> Result<(), RepositoryError> {
-        Ok(())
-    }
-}
 
 fn settings(strategy: Strategy) -> NamespaceSettings {
     let timed = matches!(strategy, Strategy::Ttl | Strategy::RefreshAhead);
@@ -397,54 +270,4 @@ async fn a_part_of_the_answers_is_compared_and_nobody_waits_for_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!(verified().stale, 1);
-}
-
-#[tokio::test]
-async fn write_through_publishes_what_the_next_reader_hits() {
-    for (tiers, tier) in [(Tiers::L1, Tier::L1), (Tiers::L2, Tier::L2), (Tiers::L1L2, Tier::L1)] {
-        let (store, catalogue) = catalogue(Strategy::WriteThrough);
-        let chosen = NamespaceSettings { tiers, ..settings(Strategy::WriteThrough) };
-        catalogue.switch(View::ProductSummary, chosen).expect("valid");
-        // Also where nothing was before.
-        catalogue.patch(id(), price(200), Condition::None).await.expect("writes");
-        assert_eq!(read(&catalogue).await, (200, Source::Hit(tier)));
-        catalogue.patch(id(), price(300), Condition::None).await.expect("writes");
-        assert_eq!(read(&catalogue).await, (300, Source::Hit(tier)));
-        assert_eq!(store.loads(), 2, "{tiers}: one for each write, none for a read");
-    }
-}
-
-#[tokio::test]
-async fn of_two_writes_through_the_cache_the_newer_wins_whoever_publishes_last() {
-    let (store, catalogue) = catalogue(Strategy::WriteThrough);
-    read(&catalogue).await;
-    let gate = Arc::new(Notify::new());
-    *store.0.gate.lock().unwrap() = Some(Arc::clone(&gate));
-    let slow = tokio::spawn({
-        let catalogue = catalogue.clone();
-        async move { catalogue.patch(id(), price(200), Condition::None).await.map(drop) }
-    });
-    while store.loads() < 2 {
-        tokio::task::yield_now().await;
-    }
-    *store.0.gate.lock().unwrap() = None;
-    catalogue.patch(id(), price(300), Condition::None).await.expect("writes");
-    assert_eq!(read(&catalogue).await, (300, HIT));
-    gate.notify_one();
-    slow.await.expect("no panic").expect("writes");
-    assert_eq!(read(&catalogue).await, (300, HIT));
-}
-
-#[tokio::test]
-async fn a_write_whose_new_value_cannot_be_loaded_invalidates_the_old_one() {
-    let (store, catalogue) = catalogue(Strategy::WriteThrough);
-    read(&catalogue).await;
-    store.0.fails.store(true, Ordering::SeqCst);
-    catalogue
-        .patch(id(), price(200), Condition::None)
-        .await
-        .expect("the write is committed all the same");
-    store.0.fails.store(false, Ordering::SeqCst);
-    assert_eq!(read(&catalogue).await, (200, Source::Miss("invalidated")));
-    assert_eq!(read(&catalogue).await, (200, HIT));
 }

@@ -1,11 +1,14 @@
 //! Asking the admin API.
 
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::blocking;
-use reqwest::{Method, StatusCode};
+use hyper::{Method, StatusCode, Uri};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::runtime::Runtime;
+
+use crate::http::Http;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -20,6 +23,8 @@ const EX_NOPERM: u8 = 77;
 pub(crate) enum Failure {
     #[error("--api {0}: {1}")]
     Address(String, String),
+    #[error("--ca {0}: {1}")]
+    Authority(String, String),
     #[error("{0} does not answer: {1} (is it running? make up, or --api URL)")]
     Silent(String, String),
     #[error("{0} (the key: --api-key, or ADMIN_KEY as in .stack/env)")]
@@ -31,7 +36,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Address(..) => EX_USAGE,
+            Self::Address(..) | Self::Authority(..) => EX_USAGE,
             Self::Silent(..) => EX_UNAVAILABLE,
             Self::Forbidden(_) => EX_NOPERM,
             Self::Refused(_) => 1,
@@ -43,19 +48,18 @@ impl Failure {
 pub(crate) struct Client {
     /// Where its processes listen; there is at least one.
     bases: Vec<String>,
-    key: String,
-    http: blocking::Client,
+    http: Http,
+    runtime: Runtime,
 }
 
 impl Client {
-    pub(crate) fn new(api: &str, key: &str) -> Result<Self, Failure> {
+    /// Trusts the authorities in the file `ca`, too.
+    pub(crate) fn new(api: &str, key: &str, ca: Option<&Path>) -> Result<Self, Failure> {
         let bases: Vec<String> = api.split(',').map(base).collect::<Result<_, _>>()?;
-        let http = blocking::Client::builder()
-            .timeout(PATIENCE)
-            .no_proxy()
-            .build()
-            .map_err(|error| Failure::Address(api.to_owned(), error.to_string()))?;
-        Ok(Self { bases, key: key.to_owned(), http })
+        let http = Http::new(key, ca, PATIENCE)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Refused(error.to_string()))?;
+        Ok(Self { bases, http, runtime })
     }
 
     /// The body of the answer of the first process; null where there is none.
@@ -84,17 +88,10 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let mut request = self.http.request(method, format!("{base}{path}"));
-        if !self.key.is_empty() {
-            request = request.bearer_auth(&self.key);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let silent = |error| silent(base, &error);
-        let response = request.send().map_err(silent)?;
-        let status = response.status();
-        let body = response.bytes().map_err(silent)?;
+        let url = format!("{base}{path}");
+        let answered = self.http.send(method, &url, body);
+        let (status, body) =
+            self.runtime.block_on(answered).map_err(|why| Failure::Silent(base.to_owned(), why))?;
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status.is_success() {
             return Ok(body);
@@ -111,16 +108,11 @@ impl Client {
 pub(crate) fn base(api: &str) -> Result<String, Failure> {
     let base = api.trim().trim_end_matches('/');
     let address = |problem: String| Failure::Address(api.to_owned(), problem);
-    let url = reqwest::Url::parse(base).map_err(|error| address(error.to_string()))?;
-    if url.scheme() != "http" {
-        return Err(address("must begin with http://".to_owned()));
+    let url: Uri = base.parse().map_err(|error| address(format!("{error}")))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) {
+        return Err(address("must begin with http:// or https://".to_owned()));
     }
     Ok(base.to_owned())
-}
-
-/// That the service at `base` did not answer.
-pub(crate) fn silent(base: &str, error: &reqwest::Error) -> Failure {
-    Failure::Silent(base.to_owned(), root(error).to_string())
 }
 
 /// What a problem says, with the fields that are wrong.
@@ -134,13 +126,4 @@ fn detail(problem: &Value) -> Option<String> {
         return problem["detail"].as_str().map(str::to_owned);
     }
     Some(fields.join("; "))
-}
-
-/// What is at the bottom of an error: the words above it only say that a request was sent.
-fn root(error: &reqwest::Error) -> &dyn std::error::Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause
 }

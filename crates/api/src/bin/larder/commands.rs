@@ -1,7 +1,7 @@
 //! What can be asked, and how it is asked.
 
 use clap::{Args, Subcommand, ValueEnum};
-use reqwest::Method;
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Failure};
@@ -56,7 +56,7 @@ struct What {
     /// The product's id
     #[arg(long)]
     key: Option<u64>,
-    /// A tag that values were given
+    /// A tag that values were given; those of the catalogue have none, which the answer says
     #[arg(long)]
     tag: Option<String>,
     /// Everything in the namespace

@@ -4,21 +4,23 @@
 //! not be sent in its time is left out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
+use hyper::{Method, StatusCode};
 use rand::distr::Distribution;
 use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
-use reqwest::{Client, StatusCode};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::client::{self, Failure};
+use crate::http::Http;
 
 /// Requests under way at most. When so many are not answered yet, none is sent.
 const AT_ONCE: usize = 64;
@@ -50,8 +52,7 @@ pub(crate) struct LoadArgs {
 
 /// What the requests under way share.
 struct Shared {
-    http: Client,
-    key: String,
+    http: Http,
     answered: AtomicU64,
     errors: Mutex<Errors>,
 }
@@ -80,19 +81,13 @@ fn exponent(text: &str) -> Result<f64, String> {
 }
 
 /// Sends the load to all addresses in `api` in turn, until it ends or is interrupted.
-pub(crate) fn run(api: &str, key: &str, args: &LoadArgs) -> Result<(), Failure> {
+pub(crate) fn run(api: &str, key: &str, ca: Option<&Path>, args: &LoadArgs) -> Result<(), Failure> {
     let bases: Vec<String> = api.split(',').map(client::base).collect::<Result<_, _>>()?;
-    let http = Client::builder().timeout(PATIENCE).no_proxy().build();
-    let http = http.map_err(|error| Failure::Address(api.to_owned(), error.to_string()))?;
+    let http = Http::new(key, ca, PATIENCE)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Refused(error.to_string()))?;
-    let shared = Arc::new(Shared {
-        http,
-        key: key.to_owned(),
-        answered: AtomicU64::new(0),
-        errors: Mutex::default(),
-    });
+    let shared = Arc::new(Shared { http, answered: AtomicU64::new(0), errors: Mutex::default() });
     runtime.block_on(load(&shared, &bases, args))
 }
 
@@ -198,21 +193,14 @@ impl Plan {
 impl Shared {
     /// Sends `step` and reads the whole answer.
     async fn take(&self, step: Step) {
-        let request = match step {
-            Step::Read(url) => self.http.get(url),
+        let answer = match step {
+            Step::Read(url) => self.http.send(Method::GET, &url, None).await,
             Step::Write(url, minor) => {
                 let patch = json!({ "price": { "minor": minor, "currency": "EUR" } });
-                let request = self.http.patch(url).json(&patch);
-                if self.key.is_empty() { request } else { request.bearer_auth(&self.key) }
+                self.http.send(Method::PATCH, &url, Some(&patch)).await
             }
         };
-        let status = match request.send().await {
-            Ok(response) => {
-                let status = response.status();
-                response.bytes().await.ok().map(|_| status)
-            }
-            Err(_lost) => None,
-        };
+        let status = answer.ok().map(|(status, _body)| status);
         self.answered.fetch_add(u64::from(status.is_some()), Ordering::Relaxed);
         // A catalogue of another size has not all of the products.
         if status.is_none_or(|status| !status.is_success() && status != StatusCode::NOT_FOUND) {
@@ -227,9 +215,9 @@ impl Shared {
 
     /// Database queries that the process at `base` has counted, those of its relay apart.
     async fn queries(&self, base: &str) -> Result<f64, Failure> {
-        let silent = |error| client::silent(base, &error);
-        let answer = self.http.get(format!("{base}/metrics")).send().await.map_err(silent)?;
-        let text = answer.text().await.map_err(silent)?;
+        let answer = self.http.send(Method::GET, &format!("{base}/metrics"), None).await;
+        let (_status, text) = answer.map_err(|why| Failure::Silent(base.to_owned(), why))?;
+        let text = String::from_utf8_lossy(&text);
         let lines = text.lines().filter(|line| {
             line.starts_with("larder_db_queries_total{")
                 && !line.contains("larder_purpose=\"feed\"")

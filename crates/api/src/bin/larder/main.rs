@@ -2,9 +2,11 @@
 
 mod client;
 mod commands;
+mod http;
 mod load;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +44,9 @@ struct Common {
     /// An API key: of the scope read to look, else admin
     #[arg(long, global = true, env = "ADMIN_KEY", hide_env_values = true, default_value = "")]
     api_key: String,
+    /// Certificates (PEM) of authorities to trust beside the system's, where the service listens by TLS
+    #[arg(long, global = true, env = "API_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Print the service's own JSON
     #[arg(long, global = true)]
     json: bool,
@@ -65,11 +70,11 @@ fn run(common: &Common, task: &Task) -> Result<String, Failure> {
     let command = match task {
         Task::Ask(command) => command,
         Task::Load(args) => {
-            load::run(&common.api, &common.api_key, args)?;
+            load::run(&common.api, &common.api_key, common.ca.as_deref(), args)?;
             return Ok(String::new());
         }
     };
-    let client = Client::new(&common.api, &common.api_key)?;
+    let client = Client::new(&common.api, &common.api_key, common.ca.as_deref())?;
     let (answer, text) = command.ask(&client)?;
     Ok(if common.json { format!("{answer}\n") } else { text(&answer) })
 }

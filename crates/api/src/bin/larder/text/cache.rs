@@ -73,16 +73,18 @@ pub(crate) fn inspection(answer: &Value) -> String {
 }
 
 pub(crate) fn invalidated(answer: &Value) -> String {
-    let told = match answer["told"] == true {
-        true => "All have been told.",
-        false => "Not all could be told; the change feed tells them.",
+    let told = match (answer["told"] == true, &answer["kept_elsewhere_ms"]) {
+        (true, _) => "All have been told.".to_owned(),
+        (false, Value::Null) => "Not all could be told; the change feed tells them.".to_owned(),
+        (false, kept) => format!(
+            "Under ttl other processes are not told: they keep what they hold, for {} at most. \
+             --all reaches them.",
+            seconds(kept)
+        ),
     };
-    let what = match (answer["key"].as_str(), answer["tag"].as_str()) {
-        (Some(key), _) => format!("Older than {} is old of key {key}.", plain(&answer["version"])),
-        (None, Some(tag)) => {
-            format!("Older than {} is old of what has the tag {tag}.", plain(&answer["version"]))
-        }
-        (None, None) => format!("Older than epoch {} is old.", plain(&answer["epoch"])),
+    let what = match answer["key"].as_str() {
+        Some(key) => format!("Older than {} is old of key {key}.", plain(&answer["version"])),
+        None => format!("Older than epoch {} is old.", plain(&answer["epoch"])),
     };
     format!("{what} {told}\n")
 }
