@@ -3,11 +3,12 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::test::TestRequest;
 use actix_web::web::{Data, PathConfig, PayloadConfig, QueryConfig};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, ResponseError, web};
 use catalog_domain::RepositoryError;
 use catalog_repository::ApiKeys;
 use futures_util::FutureExt;
@@ -227,8 +228,15 @@ async fn within<B: MessageBody + 'static>(
     deadline: Duration,
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    tokio::time::timeout(deadline, next.call(request))
-        .await
-        .unwrap_or_else(|_elapsed| Err(Problem::deadline().into()))
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    match tokio::time::timeout(deadline, next.call(request)).await {
+        Ok(answer) => answer.map(ServiceResponse::map_into_left_body),
+        Err(_elapsed) => {
+            // An answer and no error: errors of middlewares are in no metric of HTTP. The request went
+            // with its handler, and nothing outside of here looks at it again.
+            let request = TestRequest::default().to_http_request();
+            let answer = Problem::deadline().error_response();
+            Ok(ServiceResponse::new(request, answer).map_into_right_body())
+        }
+    }
 }

@@ -1,12 +1,12 @@
 //! What requests need a key, and which.
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, ResponseError};
 
 use super::{Caller, Refused, Scope};
 use crate::app::State;
@@ -16,24 +16,34 @@ use crate::problem::Problem;
 pub(crate) async fn writes<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    if !request.method().is_safe() {
-        require(&request, Scope::Write).await?;
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if !request.method().is_safe()
+        && let Err(refused) = require(&request, Scope::Write).await
+    {
+        return Ok(refusing(request, &refused));
     }
-    next.call(request).await
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
 /// Around `/admin`: looking needs a key, and changing one that may administer.
 pub(crate) async fn administration<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let safe = request.method().is_safe();
-    let caller = require(&request, if safe { Scope::Read } else { Scope::Admin }).await?;
+    let caller = match require(&request, if safe { Scope::Read } else { Scope::Admin }).await {
+        Ok(caller) => caller,
+        Err(refused) => return Ok(refusing(request, &refused)),
+    };
     if !safe {
         tracing::info!(key = &*caller.id, method = %request.method(), "administration");
     }
-    next.call(request).await
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// An answer and no error: errors of middlewares are in no metric of HTTP.
+fn refusing<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<EitherBody<B>> {
+    request.into_response(problem.error_response()).map_into_right_body()
 }
 
 /// Who asks, if he may do what `scope` allows; it is found out once for a request.
