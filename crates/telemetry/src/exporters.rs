@@ -1,6 +1,6 @@
 //! OTLP, over HTTP or gRPC.
 
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithExportConfig};
 
 use crate::TelemetryError;
 use crate::options::OtlpProtocol;
@@ -8,6 +8,7 @@ use crate::options::OtlpProtocol;
 pub(crate) struct Exporters {
     pub(crate) spans: SpanExporter,
     pub(crate) metrics: MetricExporter,
+    pub(crate) logs: LogExporter,
 }
 
 pub(crate) fn build(endpoint: &str, protocol: OtlpProtocol) -> Result<Exporters, TelemetryError> {
@@ -27,7 +28,8 @@ pub(crate) fn build(endpoint: &str, protocol: OtlpProtocol) -> Result<Exporters,
 fn grpc(endpoint: &str) -> Result<Exporters, String> {
     let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build();
     let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build();
-    both(spans, metrics)
+    let logs = LogExporter::builder().with_tonic().with_endpoint(endpoint).build();
+    all(spans, metrics, logs)
 }
 
 fn http(endpoint: &str) -> Result<Exporters, String> {
@@ -35,13 +37,19 @@ fn http(endpoint: &str) -> Result<Exporters, String> {
     let at = |signal| format!("{base}/v1/{signal}");
     let spans = SpanExporter::builder().with_http().with_endpoint(at("traces")).build();
     let metrics = MetricExporter::builder().with_http().with_endpoint(at("metrics")).build();
-    both(spans, metrics)
+    let logs = LogExporter::builder().with_http().with_endpoint(at("logs")).build();
+    all(spans, metrics, logs)
 }
 
-fn both<E: std::fmt::Display>(
+fn all<E: std::fmt::Display>(
     spans: Result<SpanExporter, E>,
     metrics: Result<MetricExporter, E>,
+    logs: Result<LogExporter, E>,
 ) -> Result<Exporters, String> {
     let fail = |error: E| error.to_string();
-    Ok(Exporters { spans: spans.map_err(fail)?, metrics: metrics.map_err(fail)? })
+    Ok(Exporters {
+        spans: spans.map_err(fail)?,
+        metrics: metrics.map_err(fail)?,
+        logs: logs.map_err(fail)?,
+    })
 }

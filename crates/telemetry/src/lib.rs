@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod exporters;
+mod logs;
 mod options;
 mod readings;
 mod views;
@@ -9,12 +10,14 @@ use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{KeyValue, global};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 pub use prometheus::Registry;
 use prometheus::{Encoder, TextEncoder};
 use thiserror::Error;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -31,7 +34,10 @@ const TRACED: &str =
 pub enum TelemetryError {
     /// The log filter cannot be read.
     #[error("log_filter: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] ParseError),
+    /// The filter of exported logs cannot be read.
+    #[error("otlp_log_filter: {0}")]
+    ExportedFilter(#[source] ParseError),
     /// An exporter cannot be built, such as for an endpoint that is no URL.
     #[error("otlp_endpoint: {0}")]
     Exporter(String),
@@ -45,11 +51,18 @@ pub enum TelemetryError {
 pub struct Telemetry {
     registry: Registry,
     meters: SdkMeterProvider,
-    tracers: Option<SdkTracerProvider>,
+    exported: Option<Exported>,
+}
+
+/// What exists only where there is a receiver.
+#[derive(Debug)]
+struct Exported {
+    tracers: SdkTracerProvider,
+    loggers: SdkLoggerProvider,
 }
 
 impl Telemetry {
-    /// Sets up logs, metrics and, where an OTLP endpoint is given, export and traces.
+    /// Sets up logs, metrics and, where an OTLP endpoint is given, traces and the export of all.
     ///
     /// # Errors
     ///
@@ -73,7 +86,7 @@ impl Telemetry {
             .with_resource(resource.clone())
             .with_view(views::fine)
             .with_reader(prometheus);
-        let mut tracers = None;
+        let mut exported = None;
         if let Some(endpoint) = &options.otlp_endpoint {
             let exporters = exporters::build(endpoint, options.otlp_protocol)?;
             let reader = opentelemetry_sdk::metrics::PeriodicReader::builder(exporters.metrics)
@@ -82,13 +95,18 @@ impl Telemetry {
             meters = meters.with_reader(reader);
             let sampler =
                 Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(options.sample_ratio)));
-            let provider = SdkTracerProvider::builder()
-                .with_resource(resource)
+            let tracers = SdkTracerProvider::builder()
+                .with_resource(resource.clone())
                 .with_sampler(sampler)
                 .with_batch_exporter(exporters.spans)
                 .build();
-            global::set_tracer_provider(provider.clone());
-            tracers = Some(provider);
+            global::set_tracer_provider(tracers.clone());
+            // A log is handed over to a thread of its own; where that is behind, it is dropped.
+            let loggers = SdkLoggerProvider::builder()
+                .with_resource(resource)
+                .with_batch_exporter(exporters.logs)
+                .build();
+            exported = Some(Exported { tracers, loggers });
         }
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
@@ -100,13 +118,16 @@ impl Telemetry {
         };
         let logs = logs.with_filter(EnvFilter::try_new(&options.log_filter)?);
         // Without an endpoint there is no such layer, and spans cost a comparison each.
-        let traces = tracers.as_ref().map(|provider| {
+        let traces = exported.as_ref().map(|exported| {
             tracing_opentelemetry::layer()
-                .with_tracer(provider.tracer("larder"))
+                .with_tracer(exported.tracers.tracer("larder"))
                 .with_filter(EnvFilter::new(TRACED))
         });
-        tracing_subscriber::registry().with(logs).with(traces).try_init()?;
-        Ok(Self { registry, meters, tracers })
+        let filter = EnvFilter::try_new(&options.otlp_log_filter);
+        let filter = filter.map_err(TelemetryError::ExportedFilter)?;
+        let sent = exported.as_ref().map(|exported| logs::layer(&exported.loggers, filter));
+        tracing_subscriber::registry().with(logs).with(traces).with(sent).try_init()?;
+        Ok(Self { registry, meters, exported })
     }
 
     /// Where instruments are made.
@@ -121,19 +142,22 @@ impl Telemetry {
         self.registry.clone()
     }
 
-    /// Whether spans are exported.
+    /// Whether spans, logs and metrics are exported.
     #[must_use]
     pub const fn is_tracing(&self) -> bool {
-        self.tracers.is_some()
+        self.exported.is_some()
     }
 
     /// Exports what is left. Blocks for as long as the receiver takes: call it off the
     /// asynchronous threads.
     pub fn shutdown(&self) {
-        if let Some(tracers) = &self.tracers
-            && let Err(error) = tracers.shutdown()
-        {
-            eprintln!("some spans were not exported: {error}");
+        if let Some(Exported { tracers, loggers }) = &self.exported {
+            if let Err(error) = tracers.shutdown() {
+                eprintln!("some spans were not exported: {error}");
+            }
+            if let Err(error) = loggers.shutdown() {
+                eprintln!("some logs were not exported: {error}");
+            }
         }
         if let Err(error) = self.meters.shutdown() {
             eprintln!("some metrics were not exported: {error}");

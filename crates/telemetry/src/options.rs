@@ -22,6 +22,8 @@ pub struct TelemetryOptions {
     pub log_format: LogFormat,
     /// Which logs are written, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
+    /// Which logs are exported, in the same syntax; never those of what carries the export.
+    pub otlp_log_filter: String,
 }
 
 /// The two transports of OTLP.
@@ -45,7 +47,7 @@ pub enum LogFormat {
 }
 
 impl Default for TelemetryOptions {
-    /// Logs from `info`, metrics to be scraped, nothing exported.
+    /// Logs from `info` on standard error, metrics to be scraped, nothing exported.
     fn default() -> Self {
         Self {
             service_name: "larder".to_owned(),
@@ -55,6 +57,7 @@ impl Default for TelemetryOptions {
             sample_ratio: 1.0,
             log_format: LogFormat::default(),
             log_filter: "info".to_owned(),
+            otlp_log_filter: "info".to_owned(),
         }
     }
 }

@@ -110,6 +110,7 @@ impl Default for TelemetryConfig {
             sample_ratio: 1.0,
             log_format: "text".to_owned(),
             log_filter: "info".to_owned(),
+            otlp_log_filter: "info".to_owned(),
             service_name: "catalog-api".to_owned(),
         }
     }

@@ -152,6 +152,7 @@ impl Config {
             sample_ratio: telemetry.sample_ratio,
             log_format: telemetry.log_format.parse().map_err(at("telemetry.log_format"))?,
             log_filter: telemetry.log_filter.clone(),
+            otlp_log_filter: telemetry.otlp_log_filter.clone(),
         })
     }
 

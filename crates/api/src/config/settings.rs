@@ -189,6 +189,8 @@ pub struct TelemetryConfig {
     pub log_format: String,
     /// Which logs are written.
     pub log_filter: String,
+    /// Which logs are exported.
+    pub otlp_log_filter: String,
     /// `service.name`.
     pub service_name: String,
 }

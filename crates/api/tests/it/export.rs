@@ -10,8 +10,10 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
+use crate::receiver::{
+    Log, Received, TRACE_PARENT, attribute, exporting, grpc_on, receiver, trace_id,
+};
 use crate::support::{Service, eventually, service};
-use crate::telemetry::{Received, exporting, grpc_on, receiver};
 
 /// Names that others rely on.
 const NAMES: [&str; 21] = [
@@ -40,11 +42,13 @@ const NAMES: [&str; 21] = [
 /// Above what a request takes on a busy machine, below what an exporter waits for a receiver.
 const NOT_WAITED_FOR: Duration = Duration::from_secs(5);
 
-async fn exporting_to(endpoint: &str, protocol: &'static str) -> Service {
+/// `logs` are those that are exported.
+async fn exporting_to(endpoint: &str, protocol: &'static str, logs: &str) -> Service {
     let exporting = exporting(endpoint, protocol);
     let mut settings: Vec<(&str, &str)> =
         exporting.iter().map(|(key, value)| (*key, value.as_str())).collect();
     settings.extend([
+        ("TELEMETRY__OTLP_LOG_FILTER", logs),
         ("VERIFY__SAMPLE", "1"),
         ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "write-behind"),
         ("NAMESPACES__PRODUCT_PAGE__TIERS", "l1+l2"),
@@ -81,7 +85,7 @@ async fn exercise(service: &Service) -> Duration {
 async fn every_name_arrives(protocol: &'static str) {
     let received = Received::default();
     let endpoint = receiver(received.clone(), protocol).await;
-    let service = exporting_to(&endpoint, protocol).await;
+    let service = exporting_to(&endpoint, protocol, "info").await;
     exercise(&service).await;
     let missing = || {
         let names = received.metrics.lock().expect("no panic");
@@ -109,6 +113,76 @@ async fn every_metric_arrives_over_grpc() {
     }
 }
 
+/// What the service says at INFO, and whatever the crates that carry the export could say about it.
+const LOGS: &str = "info,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace,\
+                    reqwest=trace,opentelemetry_sdk=trace,opentelemetry-otlp=trace";
+
+type Holds<'a> = &'a dyn Fn(&Log) -> bool;
+
+async fn logs_are_told_by_their_trace(protocol: &'static str) {
+    let received = Received::default();
+    let endpoint = receiver(received.clone(), protocol).await;
+    let service = exporting_to(&endpoint, protocol, LOGS).await;
+    let headers = [("traceparent", TRACE_PARENT)];
+    service.send(Method::GET, "/products/7", &headers, "").await;
+    let old = service.send(Method::DELETE, "/admin/cache/product-page/7", &headers, "").await;
+    assert!(old.status.is_success(), "{old:?}");
+
+    let trace = trace_id();
+    // The name of the span in which it was written.
+    let within = |log: &Log| {
+        let spans = received.spans();
+        let span = spans.into_iter().find(|span| span.span_id == log.record.span_id);
+        span.filter(|span| span.trace_id == trace).map(|span| span.name)
+    };
+    let wanted: [(&str, Holds<'_>); 2] = [
+        ("a log of a request", &|log| {
+            log.target == "catalog_api::admin::entries"
+                && log.message() == "a key was invalidated"
+                && attribute(&log.record.attributes, "namespace") == "product-page"
+                && log.record.severity_text == "INFO"
+                && log.record.trace_id == trace
+                && within(log).is_some_and(|span| span.starts_with("DELETE /admin/cache/"))
+        }),
+        ("a log of no request", &|log| {
+            log.message() == "connected to redis" && log.record.trace_id.is_empty()
+        }),
+    ];
+    for (what, is) in wanted {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !received.logs().iter().any(is) {
+            let logs = received.logs();
+            let found: Vec<_> =
+                logs.iter().map(|log| (&log.target, log.message(), within(log))).collect();
+            assert!(Instant::now() < deadline, "{what} is not among {found:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    for log in received.logs() {
+        let own = |key| attribute(&log.resource, key);
+        assert_eq!(own("service.name"), "catalog-api", "{log:?}");
+        assert_eq!(own("service.version"), env!("CARGO_PKG_VERSION"), "{log:?}");
+        // Exports have gone on for a while: none of them caused another.
+        let carriers = ["h2", "hyper", "tonic", "tower", "reqwest", "opentelemetry"];
+        assert!(!carriers.iter().any(|carrier| log.target.starts_with(carrier)), "{log:?}");
+        assert!(log.record.severity_text != "DEBUG", "{log:?}");
+    }
+}
+
+#[tokio::test]
+async fn logs_arrive_with_their_trace_over_http() {
+    if !skip_without_servers("logs_arrive_with_their_trace_over_http") {
+        logs_are_told_by_their_trace("http/protobuf").await;
+    }
+}
+
+#[tokio::test]
+async fn logs_arrive_with_their_trace_over_grpc() {
+    if !skip_without_servers("logs_arrive_with_their_trace_over_grpc") {
+        logs_are_told_by_their_trace("grpc").await;
+    }
+}
+
 /// Accepts, reads, and never answers; its endpoint.
 async fn silent_receiver() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -125,7 +199,8 @@ async fn silent_receiver() -> String {
 }
 
 async fn nobody_notices(endpoint: &str, protocol: &'static str) {
-    let mut service = exporting_to(endpoint, protocol).await;
+    // More logs than a queue holds.
+    let mut service = exporting_to(endpoint, protocol, "trace").await;
     // Long enough for an export to be under way.
     let until = Instant::now() + Duration::from_secs(2);
     while Instant::now() < until {
@@ -162,7 +237,7 @@ async fn a_receiver_that_goes_away_is_not_noticed() {
     let there = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = there.local_addr().expect("an address");
     let listening = tokio::spawn(grpc_on(received.clone(), there));
-    let mut service = exporting_to(&format!("http://{address}"), "grpc").await;
+    let mut service = exporting_to(&format!("http://{address}"), "grpc", "trace").await;
     exercise(&service).await;
     eventually(Duration::from_secs(30), "metrics arrive", async || {
         !received.metrics.lock().expect("no panic").is_empty()

@@ -13,6 +13,7 @@ mod loading;
 mod openapi;
 mod operating;
 mod outage;
+mod receiver;
 mod replicated;
 mod requests;
 mod rolling;

@@ -115,6 +115,7 @@ impl Scene {
         for (key, value) in [
             ("CACHE__ENVIRONMENT", testing::unique("secrets").as_str()),
             ("TELEMETRY__LOG_FILTER", "trace"),
+            ("TELEMETRY__OTLP_LOG_FILTER", "trace"),
             ("TELEMETRY__OTLP_ENDPOINT", &endpoint),
             ("TELEMETRY__EXPORT_INTERVAL_MS", "200"),
         ] {
@@ -284,10 +285,12 @@ async fn no_secret_is_in_what_the_service_logs_exports_or_answers() {
     }
     // One that is refused from the beginning.
     said.push(scene.ran(&["serve"]));
-    eventually(PATIENCE, "traces and metrics arrive", async || {
+    eventually(PATIENCE, "traces, metrics and logs arrive", async || {
         let received = scene.otlp.lock().expect("no panic");
         let received = String::from_utf8_lossy(&received);
-        received.contains("UPDATE products") && received.contains("larder.cache.lookups")
+        let logs = ["password authentication failed", "TRACE"];
+        let names = ["UPDATE products", "larder.cache.lookups"];
+        names.iter().chain(&logs).all(|wanted| received.contains(wanted))
     })
     .await;
     let received = scene.otlp.lock().expect("no panic").clone();
@@ -302,7 +305,7 @@ async fn no_secret_is_in_what_the_operators_program_prints() {
         return;
     }
     let scene = Scene::new().await;
-    // Nobody is there to take traces and metrics, which is said, too.
+    // Nobody is there to take what is exported, which is said, too.
     let endpoint = ("TELEMETRY__OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9".to_owned());
     let settings = scene.with(&[endpoint]);
     let process = Process::start(&settings).await;

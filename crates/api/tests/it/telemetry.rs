@@ -1,136 +1,15 @@
 //! Metrics at `/metrics`, metrics and traces over OTLP.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix_web::web::{self, Bytes, Data};
-use actix_web::{App, HttpResponse, HttpServer};
 use hyper::Method;
 use larder_stack::testing::skip_without_servers;
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use prost::Message;
 use serde_json::json;
-use tonic::{Request, Response, Status};
 
+use crate::receiver::{Received, TRACE_PARENT, exporting, receiver, trace_id};
 use crate::support::{Service, eventually, service};
-
-/// What a receiver was sent.
-#[derive(Clone, Default)]
-pub(crate) struct Received {
-    spans: Arc<Mutex<Vec<Span>>>,
-    pub(crate) metrics: Arc<Mutex<Vec<String>>>,
-}
-
-impl Received {
-    fn take_traces(&self, request: ExportTraceServiceRequest) {
-        let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        let spans = scopes.flat_map(|scope| scope.spans);
-        self.spans.lock().expect("no panic").extend(spans);
-    }
-
-    fn take_metrics(&self, request: ExportMetricsServiceRequest) {
-        let scopes =
-            request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
-        let names = scopes.flat_map(|scope| scope.metrics).map(|metric| metric.name);
-        self.metrics.lock().expect("no panic").extend(names);
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        self.spans.lock().expect("no panic").clone()
-    }
-}
-
-#[tonic::async_trait]
-impl TraceService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.take_traces(request.into_inner());
-        Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Received {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.take_metrics(request.into_inner());
-        Ok(Response::new(ExportMetricsServiceResponse::default()))
-    }
-}
-
-/// A receiver of OTLP over HTTP; its endpoint.
-async fn http_receiver(received: Received) -> String {
-    async fn traces(received: Data<Received>, body: Bytes) -> HttpResponse {
-        received.take_traces(ExportTraceServiceRequest::decode(body).expect("protobuf"));
-        HttpResponse::Ok().finish()
-    }
-    async fn metrics(received: Data<Received>, body: Bytes) -> HttpResponse {
-        received.take_metrics(ExportMetricsServiceRequest::decode(body).expect("protobuf"));
-        HttpResponse::Ok().finish()
-    }
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(Data::new(received.clone()))
-            .app_data(web::PayloadConfig::new(16 << 20))
-            .route("/v1/traces", web::post().to(traces))
-            .route("/v1/metrics", web::post().to(metrics))
-    });
-    let server = server.workers(1).bind("127.0.0.1:0").expect("a port");
-    let endpoint = format!("http://{}", server.addrs()[0]);
-    tokio::spawn(server.run());
-    endpoint
-}
-
-/// A receiver of OTLP over gRPC; its endpoint.
-async fn grpc_receiver(received: Received) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(grpc_on(received, listener));
-    endpoint
-}
-
-/// The same on `listener`, until it is aborted.
-pub(crate) async fn grpc_on(received: Received, listener: tokio::net::TcpListener) {
-    let incoming = tonic::transport::server::TcpIncoming::from(listener);
-    let server = tonic::transport::Server::builder()
-        .add_service(TraceServiceServer::new(received.clone()))
-        .add_service(MetricsServiceServer::new(received));
-    // Its end is no business of the test's.
-    let _ = server.serve_with_incoming(incoming).await;
-}
-
-pub(crate) fn exporting(endpoint: &str, protocol: &'static str) -> [(&'static str, String); 3] {
-    [
-        ("TELEMETRY__OTLP_ENDPOINT", endpoint.to_owned()),
-        ("TELEMETRY__OTLP_PROTOCOL", protocol.to_owned()),
-        ("TELEMETRY__EXPORT_INTERVAL_MS", "200".to_owned()),
-    ]
-}
-
-/// The endpoint of a receiver that speaks `protocol`.
-pub(crate) async fn receiver(received: Received, protocol: &str) -> String {
-    match protocol {
-        "grpc" => grpc_receiver(received).await,
-        _ => http_receiver(received).await,
-    }
-}
 
 async fn traced(endpoint: &str, protocol: &'static str) -> Service {
     let settings = exporting(endpoint, protocol);
@@ -158,22 +37,16 @@ fn paths(spans: &[Span], trace_id: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A trace id that this test chose, as a client that is traced itself sends it.
-const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
 async fn requests_make_one_tree(protocol: &'static str) {
     let received = Received::default();
     let endpoint = receiver(received.clone(), protocol).await;
     let service = traced(&endpoint, protocol).await;
     service.connected().await;
-    let parent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
-    let headers = [("traceparent", parent.as_str()), ("content-type", "application/json")];
+    let headers = [("traceparent", TRACE_PARENT), ("content-type", "application/json")];
     service.send(Method::GET, "/products/5", &headers, "").await;
     let patch = json!({ "price": { "minor": 5, "currency": "EUR" } }).to_string();
     service.send(Method::PATCH, "/products/5", &headers, patch).await;
-    let trace: Vec<u8> = (0..16)
-        .map(|n| u8::from_str_radix(&TRACE_ID[2 * n..2 * n + 2], 16).expect("hexadecimal"))
-        .collect();
+    let trace = trace_id();
     let expected = [
         "GET /products/{id} > cache.lookup",
         "GET /products/{id} > cache.load > SELECT products",

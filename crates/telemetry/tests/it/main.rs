@@ -20,6 +20,10 @@ fn metrics_are_read_as_text_and_a_second_set_up_is_refused() {
     let refused = Telemetry::init(&bad).expect_err("no such level").to_string();
     assert!(refused.contains("log_filter"), "{refused}");
 
+    let bad = TelemetryOptions { otlp_log_filter: "a=loud".into(), ..TelemetryOptions::default() };
+    let refused = Telemetry::init(&bad).expect_err("no such level").to_string();
+    assert!(refused.contains("otlp_log_filter"), "{refused}");
+
     let telemetry = Telemetry::init(&TelemetryOptions::default()).expect("the defaults work");
     let meter = telemetry.meter();
     meter.u64_counter("larder.things").build().add(3, &[]);
