@@ -10,6 +10,7 @@ use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::config::ServerConfig;
@@ -18,9 +19,9 @@ use crate::problem::changed;
 /// The part of the time for a shutdown that requests get at most, of three.
 const PARTS_FOR_REQUESTS: u32 = 2;
 
-/// Whether the service is about to end.
+/// Whether the service is about to end, and when it does.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Closing(Arc<AtomicBool>);
+pub(crate) struct Closing(Arc<AtomicBool>, Arc<Notify>);
 
 /// How long each part of a shutdown may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,18 @@ impl Closing {
     pub(crate) async fn close(&self, handle: &ServerHandle, drain: Duration) {
         self.0.store(true, Ordering::Release);
         sleep(drain).await;
-        handle.stop(true).await;
+        self.stop(handle, true).await;
+    }
+
+    /// Waits until the service stops listening: answers that have no end must end by themselves, for
+    /// it waits for them. For one who waits.
+    pub(crate) async fn stopping(&self) {
+        self.1.notified().await;
+    }
+
+    async fn stop(&self, handle: &ServerHandle, graceful: bool) {
+        self.1.notify_one();
+        handle.stop(graceful).await;
     }
 
     /// Ends it when the process is told to: by SIGTERM as [`close`](Self::close) does, by a second one
@@ -59,14 +71,14 @@ impl Closing {
             () = told(&mut terminate) => {}
             () = at_once() => {
                 self.0.store(true, Ordering::Release);
-                return handle.stop(false).await;
+                return self.stop(&handle, false).await;
             }
         }
         tracing::info!(?drain, "closing: not ready from now on");
         tokio::select! {
             () = self.close(&handle, drain) => {}
-            () = told(&mut terminate) => handle.stop(true).await,
-            () = at_once() => handle.stop(false).await,
+            () = told(&mut terminate) => self.stop(&handle, true).await,
+            () = at_once() => self.stop(&handle, false).await,
         }
     }
 }

@@ -113,7 +113,7 @@ impl From<CatalogueError> for Problem {
                 Self::new(StatusCode::CONFLICT, error.0.to_string())
             }
             CatalogueError::Journal(error) => {
-                tracing::debug!(%error, "a write was not journaled");
+                tracing::warn!(%error, "it is not known whether a write was journaled");
                 // Not said to be undone: the answer of the journal was lost, perhaps not the write.
                 let detail = "the journal did not answer: the write may have been taken or not";
                 Self::unavailable(detail, Duration::from_secs(1))

@@ -62,7 +62,6 @@ pub struct Server {
     address: SocketAddr,
     scheme: &'static str,
     handle: ServerHandle,
-    hub: Data<Hub>,
     closing: Closing,
     drain: Duration,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -84,7 +83,6 @@ impl Server {
     /// Stops as at SIGTERM: says that it is not ready for `server.drain_ms`, then lets requests under
     /// way end and applies what is journaled, within `server.shutdown_timeout_ms`.
     pub async fn stop(self) {
-        self.hub.close();
         self.closing.close(&self.handle, self.drain).await;
         // It has been told to end; its result says no more.
         let _ = self.running.await;
@@ -187,10 +185,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
     let server = server.map_err(|source| ServeError::Bind { address, source })?.run();
     let handle = server.handle();
     tokio::spawn(closing.clone().on_signal(handle.clone(), patience.drain));
-    let viewers = hub.clone();
     let running = tokio::spawn(async move {
         let ended = server.await;
-        viewers.close();
+        hub.close();
         // It may have ended for another reason: then it does not listen.
         let _ = stop_following.send(());
         let rest = tokio::time::timeout(patience.journal, async {
@@ -210,7 +207,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Server, Serv
         }
         ended
     });
-    Ok(Server { address, scheme, handle, hub, closing, drain: patience.drain, running })
+    Ok(Server { address, scheme, handle, closing, drain: patience.drain, running })
 }
 
 impl From<FirstKeyError> for ServeError {

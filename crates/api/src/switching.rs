@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use catalog_domain::{RepositoryError, View};
-use catalog_repository::PostgresCatalogue;
+use catalog_repository::{PostgresCatalogue, translate};
 use catalog_service::{Catalogue, NamespaceSettings, Strategy};
 use larder_postgres::{Choice, Choices, Process, adopt_strategy, choose_strategy};
 use tokio::sync::Mutex;
@@ -96,7 +96,7 @@ impl Switching {
 
     /// The processes that are there.
     pub(crate) async fn processes(&self) -> Result<Vec<Process>, RepositoryError> {
-        self.choices.processes(LIFE).await.map_err(unavailable)
+        self.choices.processes(LIFE).await.map_err(translate)
     }
 
     /// `chosen`, on what is configured for `view`; `None` for what is configured.
@@ -131,7 +131,7 @@ impl Switching {
         let db = catalogue.repository().database();
         let namespace = view.namespace();
         let chosen = choose_strategy(db, &self.environment, namespace, wanted).await;
-        let chosen = chosen.map_err(unavailable)?;
+        let chosen = chosen.map_err(translate)?;
         if let Some(coherence) = &catalogue.shared().coherence {
             // The others hear it from the feed, too, and in any case when they ask.
             coherence.raise_epoch(namespace, chosen.epoch).await;
@@ -162,7 +162,7 @@ impl Switching {
         let mut held = self.held.lock().await;
         loop {
             let said = (held.adopted, held.settled);
-            let heard = self.choices.follow(said.0, said.1, LIFE).await.map_err(unavailable)?;
+            let heard = self.choices.follow(said.0, said.1, LIFE).await.map_err(translate)?;
             held.settled = held.settled.max(heard.slowest.min(held.adopted));
             let mut newest = 0;
             let mut followed = true;
@@ -222,7 +222,7 @@ impl Switching {
         } else {
             // Nobody said for all what they run under, so this process says it for itself.
             let adopted = adopt_strategy(db, namespace, strategy.as_str()).await;
-            adopted.map_err(unavailable)?
+            adopted.map_err(translate)?
         };
         settings.options.floor_epoch = epoch;
         db.ledger().set_strategy(namespace, strategy.as_str());
@@ -267,8 +267,4 @@ pub(crate) async fn follow(state: Data<State>, stopped: impl Future<Output = ()>
     if let Err(error) = state.switching.choices.leave().await {
         tracing::debug!(%error, "the others will wait for this process until they miss it");
     }
-}
-
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> RepositoryError {
-    RepositoryError::Unavailable(Box::new(error))
 }

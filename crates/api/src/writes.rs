@@ -1,6 +1,7 @@
 //! Writes that wait in a journal: where the catalogue gets it, and how its answers look.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::ETAG;
@@ -133,7 +134,10 @@ pub(crate) fn position(text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| Problem::field("position", "must be a whole number"))
 }
 
-/// What the journal has answered.
+/// What the journal has answered that was asked what it holds.
 pub(crate) fn found<T>(answer: Result<T, JournalError>) -> Result<T, Problem> {
-    answer.map_err(|error| CatalogueError::Journal(Arc::new(error)).into())
+    answer.map_err(|error| {
+        tracing::warn!(%error, "the journal cannot be asked");
+        Problem::unavailable("the journal is unavailable", Duration::from_secs(1))
+    })
 }

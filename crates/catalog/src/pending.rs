@@ -63,6 +63,12 @@ pub trait PendingWrites: Send + Sync + 'static {
         most: usize,
     ) -> BoxFuture<'static, Result<Vec<DeadLetter>, JournalError>>;
 
+    /// The dead letter at `position`; `None`: there is no such one.
+    fn dead_letter(
+        &self,
+        position: u64,
+    ) -> BoxFuture<'static, Result<Option<DeadLetter>, JournalError>>;
+
     /// Puts a dead letter back at the journal's end; `None`: there is no such one.
     fn replay(&self, position: u64) -> BoxFuture<'static, Result<Option<Journaled>, JournalError>>;
 
@@ -178,6 +184,14 @@ impl<J: Journal> PendingWrites for JournaledPatches<J> {
     ) -> BoxFuture<'static, Result<Vec<DeadLetter>, JournalError>> {
         let engine = self.engine.clone();
         Box::pin(async move { engine.journal().dead_letters(most).await })
+    }
+
+    fn dead_letter(
+        &self,
+        position: u64,
+    ) -> BoxFuture<'static, Result<Option<DeadLetter>, JournalError>> {
+        let engine = self.engine.clone();
+        Box::pin(async move { engine.journal().dead_letter(position).await })
     }
 
     fn replay(&self, position: u64) -> BoxFuture<'static, Result<Option<Journaled>, JournalError>> {

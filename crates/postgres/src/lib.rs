@@ -17,7 +17,8 @@ pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};
 pub use invalidate::{clear, invalidate_key, invalidate_tag};
 pub use journal::{
-    Applier, Coalesced, Entry, Outcome, PostgresJournal, Refused, Taken, apply, settle, taken,
+    Applier, Coalesced, Entry, Outcome, PostgresJournal, Refused, Taken, apply, gave_way, settle,
+    taken,
 };
 /// The ports of journals, for who applies entries and knows no cache, and what their tests need.
 pub use larder::{

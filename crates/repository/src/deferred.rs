@@ -8,7 +8,7 @@ use catalog_domain::{Operation, Pending, Refusal, Standing, View};
 use jiff::Timestamp;
 use larder_postgres::{
     Base, Database, Deferred, Entry, JournalError, Made, Outcome, Purpose, Settled, Sink,
-    Statement, Taken, Transaction, Version, apply,
+    Statement, Taken, Transaction, Version, apply, gave_way,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type};
@@ -177,7 +177,7 @@ impl Sink for CatalogueSink {
         let mut tries = 1;
         loop {
             match self.settle_once(writes).await {
-                Err(error) if tries < TRIES && passes(&error) => tries += 1,
+                Err(error) if tries < TRIES && gave_way(&error) => tries += 1,
                 answer => return answer.map_err(failed),
             }
         }
@@ -283,12 +283,6 @@ fn version(row: &PgRow) -> Result<Version, sqlx::Error> {
 
 fn signed(id: u64) -> i64 {
     i64::try_from(id).expect("ids are below 2^63")
-}
-
-/// Whether Postgres undid a transaction for the sake of another.
-fn passes(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "40P01" || code == "40001")
 }
 
 fn failed(error: sqlx::Error) -> JournalError {

@@ -4,7 +4,8 @@ use catalog_domain::{RepositoryError, ValidationError};
 use sqlx::postgres::PgDatabaseError;
 
 /// What an error of the driver means to the catalogue.
-pub(crate) fn translate(error: sqlx::Error) -> RepositoryError {
+#[must_use]
+pub fn translate(error: sqlx::Error) -> RepositoryError {
     let Some(refusal) = error.as_database_error() else {
         return match error {
             sqlx::Error::PoolTimedOut

@@ -23,6 +23,7 @@ mod write;
 
 pub use api_keys::{ApiKeys, NewKey, ShownKey, StoredKey};
 pub use deferred::{CatalogueSink, ProductState};
+pub use errors::translate;
 pub use journal::{CatalogueApplier, CatalogueJournal, journal_key};
 pub use migrate::{MigrateError, migrate, pending_migrations};
 pub use page::PAGE_SQL;

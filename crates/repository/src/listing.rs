@@ -6,6 +6,7 @@ use sqlx::Row;
 
 use crate::errors::translate;
 use crate::row::Reader;
+use crate::statements::pending;
 use crate::summary::read;
 
 const STATEMENT: Statement = Statement {
@@ -16,7 +17,8 @@ const STATEMENT: Statement = Statement {
 };
 
 /// One row at least where the category exists, with no product where it has none.
-const SQL: &str = "
+const SQL: &str = concat!(
+    "
 WITH RECURSIVE below AS (
     SELECT id FROM categories WHERE slug = $1
     UNION
@@ -24,9 +26,9 @@ WITH RECURSIVE below AS (
 )
 SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
        (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
-       (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
-                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
-     FROM larder.journal j WHERE j.key = p.id::text) AS pending
+       ",
+    pending!("p"),
+    " AS pending
 FROM (SELECT FROM below LIMIT 1) AS found
 LEFT JOIN LATERAL (
     SELECT * FROM products p
@@ -34,7 +36,8 @@ LEFT JOIN LATERAL (
     ORDER BY p.id
     LIMIT $3
 ) p ON true
-ORDER BY p.id";
+ORDER BY p.id"
+);
 
 pub(crate) async fn list(
     db: &Database,

@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use crate::errors::translate;
 use crate::journal::PendingRow;
 use crate::row::Reader;
-use crate::statements::load;
+use crate::statements::{load, pending};
 use crate::summary::price;
 
 const STATEMENT: Statement = load(View::ProductPage, "products");
@@ -24,7 +24,8 @@ const STATEMENT: Statement = load(View::ProductPage, "products");
 /// It joins the product with its path of categories, its variants, its latest reviews and its
 /// related products, and sums up all ratings of the product and of each related one. What is pending
 /// in the journal, for the product or one that it shows, comes along, and is shown as applied.
-pub const PAGE_SQL: &str = "
+pub const PAGE_SQL: &str = concat!(
+    "
 WITH RECURSIVE path AS (
     SELECT c.id, c.parent_id, c.slug, c.name, 0 AS distance
     FROM products p JOIN categories c ON c.id = p.category_id
@@ -59,20 +60,21 @@ SELECT
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
                 'id', q.id, 'name', q.name, 'price_minor', q.price_minor, 'currency', q.currency,
                 'count', s.count, 'stars', s.stars,
-                'pending', (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
-                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
-                 FROM larder.journal j WHERE j.key = q.id::text)) ORDER BY l.position), '[]')
+                'pending', ",
+    pending!("q"),
+    ") ORDER BY l.position), '[]')
      FROM related_products l
      JOIN products q ON q.id = l.related_id
      CROSS JOIN LATERAL (SELECT count(*) AS count, coalesce(sum(r.rating), 0) AS stars
                          FROM reviews r WHERE r.product_id = q.id) s
      WHERE l.product_id = p.id) AS related,
-    (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
-                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
-     FROM larder.journal j WHERE j.key = p.id::text) AS pending
+    ",
+    pending!("p"),
+    " AS pending
 FROM (VALUES ($1::bigint)) AS asked (id)
 LEFT JOIN products p ON p.id = asked.id
-LEFT JOIN larder.versions v ON v.namespace = 'product-page' AND v.key = asked.id::text";
+LEFT JOIN larder.versions v ON v.namespace = 'product-page' AND v.key = asked.id::text"
+);
 
 #[derive(Deserialize)]
 struct CategoryRow {

@@ -1,6 +1,7 @@
 //! A write that Postgres gave up for another one's sake is made again.
 
 use catalog_domain::RepositoryError;
+use larder_postgres::gave_way;
 
 /// How often a write is made, at most.
 const TRIES: u32 = 4;
@@ -17,15 +18,13 @@ where
     let mut tries = 1;
     loop {
         match write().await {
-            Err(error) if tries < TRIES && gave_way(&error) => tries += 1,
+            Err(error) if tries < TRIES && passes(&error) => tries += 1,
             outcome => return outcome,
         }
     }
 }
 
-fn gave_way(error: &RepositoryError) -> bool {
+fn passes(error: &RepositoryError) -> bool {
     let RepositoryError::Unavailable(source) = error else { return false };
-    let refusal = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-    let code = refusal.and_then(|refusal| refusal.code());
-    matches!(code.as_deref(), Some("40001" | "40P01"))
+    source.downcast_ref().is_some_and(gave_way)
 }

@@ -5,23 +5,25 @@ use larder_postgres::{Database, Statement};
 
 use crate::errors::translate;
 use crate::row::Reader;
-use crate::statements::load;
+use crate::statements::{load, pending};
 
 const STATEMENT: Statement = load(View::ProductSummary, "products");
 
 /// One row, also for a product that is not there: its version is known all the same.
-const SQL: &str = "
+const SQL: &str = concat!(
+    "
 SELECT p.id, p.sku, p.name, p.price_minor, p.currency,
        (extract(epoch FROM p.updated_at) * 1000000)::bigint AS updated_at,
        coalesce(v.version, 0) AS version,
        coalesce((SELECT e.epoch FROM larder.epochs e WHERE e.namespace = 'product-summary'), 0)
            AS epoch,
-       (SELECT jsonb_agg(jsonb_build_object('operation', j.operation,
-                'at', (extract(epoch FROM j.appended_at) * 1000000)::bigint) ORDER BY j.position)
-     FROM larder.journal j WHERE j.key = p.id::text) AS pending
+       ",
+    pending!("p"),
+    " AS pending
 FROM (VALUES ($1::bigint)) AS asked (id)
 LEFT JOIN products p ON p.id = asked.id
-LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = asked.id::text";
+LEFT JOIN larder.versions v ON v.namespace = 'product-summary' AND v.key = asked.id::text"
+);
 
 pub(crate) async fn summary(
     db: &Database,

@@ -1,8 +1,15 @@
 //! `/admin/journal`: what waits. `/admin/dead-letters`: what could not be applied.
+//!
+//! Where the mode is not `journaled`, the journal in Postgres is there all the same, for what was left in
+//! it: its dead letters are shown with the others, each with its mode.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Data, Path, Query, ServiceConfig};
-use larder::DeadLetter;
+use catalog_service::PendingWrites;
+use larder::{DeadLetter, Mode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,6 +29,12 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LetterQuery {
+    mode: Option<String>,
+}
+
 pub(super) fn configure(service: &mut ServiceConfig) {
     service
         .service(resource("/journal").route(web::get().to(show)))
@@ -38,7 +51,18 @@ async fn show(state: Data<State>) -> Result<HttpResponse, Problem> {
     let pending = pending(&state, "journal")?;
     let held = found(pending.state().await)?;
     let status = pending.status();
+    let mut left = Vec::new();
+    for journal in state.catalogue.journals().skip(1) {
+        let held = found(journal.state().await)?;
+        left.push(json!({
+            "mode": journal.status().mode.as_str(),
+            "depth": held.depth,
+            "oldest_age_ms": held.oldest.as_millis() as u64,
+            "dead_letters": held.dead,
+        }));
+    }
     Ok(HttpResponse::Ok().json(json!({
+        "left": left,
         "mode": status.mode.as_str(),
         "depth": held.depth,
         "oldest_age_ms": held.oldest.as_millis() as u64,
@@ -57,37 +81,89 @@ async fn show(state: Data<State>) -> Result<HttpResponse, Problem> {
 
 async fn list(query: Query<ListQuery>, state: Data<State>) -> Result<HttpResponse, Problem> {
     let most = query.limit.unwrap_or(USUAL).min(MOST);
-    let letters = found(pending(&state, "journal")?.dead_letters(most).await)?;
-    let shown: Vec<Value> = letters.iter().map(letter).collect();
+    pending(&state, "journal")?;
+    let mut letters = Vec::new();
+    for journal in state.catalogue.journals() {
+        let mode = journal.status().mode;
+        let oldest = found(journal.dead_letters(most).await)?;
+        letters.extend(oldest.into_iter().map(|letter| (letter, mode)));
+    }
+    letters.sort_by_key(|(letter, _)| std::cmp::Reverse(letter.age));
+    let shown: Vec<Value> = letters.iter().take(most).map(|(it, mode)| letter(it, *mode)).collect();
     Ok(HttpResponse::Ok().json(json!({ "dead_letters": shown })))
 }
 
-async fn show_letter(at: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
-    let position = position(&at)?;
-    let letters = found(pending(&state, "journal")?.dead_letters(MOST).await)?;
-    let it = letters.iter().find(|letter| letter.position == position);
-    Ok(HttpResponse::Ok().json(letter(it.ok_or_else(|| Problem::not_found("dead letter"))?)))
+async fn show_letter(
+    at: Path<String>,
+    query: Query<LetterQuery>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let (journal, it) = one(&state, position(&at)?, &query).await?;
+    Ok(HttpResponse::Ok().json(letter(&it, journal.status().mode)))
 }
 
-async fn discard(at: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+async fn discard(
+    at: Path<String>,
+    query: Query<LetterQuery>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
     let position = position(&at)?;
-    if found(pending(&state, "journal")?.discard(position).await)? {
-        tracing::warn!(position, "a dead letter was discarded");
+    let (journal, _) = one(&state, position, &query).await?;
+    let is_gone = journal.discard(position).await.map_err(|error| {
+        tracing::warn!(position, %error, "it is not known whether a dead letter was discarded");
+        let detail = "the journal did not answer: the dead letter may be gone or not";
+        Problem::unavailable(detail, Duration::from_secs(1))
+    })?;
+    if is_gone {
+        let mode = journal.status().mode.as_str();
+        tracing::warn!(position, mode, "a dead letter was discarded");
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(Problem::not_found("dead letter"))
 }
 
-async fn replay(at: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+async fn replay(
+    at: Path<String>,
+    query: Query<LetterQuery>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
     let position = position(&at)?;
-    let again = state.catalogue.replay(position).await?;
+    let (journal, _) = one(&state, position, &query).await?;
+    let again = state.catalogue.replay(journal, position).await?;
     let again = again.ok_or_else(|| Problem::not_found("dead letter"))?;
-    Ok(HttpResponse::Accepted().json(json!({ "position": again })))
+    let mode = journal.status().mode.as_str();
+    Ok(HttpResponse::Accepted().json(json!({ "position": again, "mode": mode })))
 }
 
-fn letter(letter: &DeadLetter) -> Value {
+/// The dead letter at `position`, and the journal that has it. Two journals may have one there: then the
+/// query must say which is meant.
+async fn one<'a>(
+    state: &'a State,
+    position: u64,
+    query: &LetterQuery,
+) -> Result<(&'a Arc<dyn PendingWrites>, DeadLetter), Problem> {
+    let wanted = query.mode.as_deref().map(str::parse::<Mode>).transpose();
+    let wanted = wanted.map_err(|unknown| Problem::field("mode", unknown.to_string()))?;
+    pending(state, "journal")?;
+    let mut all = Vec::new();
+    for journal in state.catalogue.journals() {
+        if wanted.is_none_or(|mode| mode == journal.status().mode)
+            && let Some(letter) = found(journal.dead_letter(position).await)?
+        {
+            all.push((journal, letter));
+        }
+    }
+    let one = all.pop().ok_or_else(|| Problem::not_found("dead letter"))?;
+    if all.is_empty() {
+        return Ok(one);
+    }
+    Err(Problem::field("mode", "must say which is meant: two journals have a dead letter there"))
+}
+
+fn letter(letter: &DeadLetter, mode: Mode) -> Value {
     json!({
         "position": letter.position,
+        "mode": mode.as_str(),
         "key": letter.key,
         "operation": letter.operation,
         "error": letter.error,

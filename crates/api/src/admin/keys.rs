@@ -55,6 +55,10 @@ async fn create(
 }
 
 async fn revoke(id: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+    // Such a text is not Postgres's to look for.
+    if !auth::is_id(&id) {
+        return Err(Problem::not_found("key"));
+    }
     let revoked = state.auth.keys().revoke(&id).await.map_err(|error| Problem::from(&error))?;
     if !revoked {
         return Err(Problem::not_found("key"));

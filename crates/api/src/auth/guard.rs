@@ -88,7 +88,7 @@ impl From<Refused> for Problem {
             Refused::Wrong => Self::unauthorized("this key opens nothing")
                 .challenging("Bearer realm=\"larder\", error=\"invalid_token\""),
             Refused::Busy => Self::busy("too many keys are being verified"),
-            Refused::Unavailable(error) => Self::from(&error),
+            Refused::Unavailable(error) => Self::from(&*error),
         }
     }
 }

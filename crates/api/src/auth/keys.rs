@@ -55,6 +55,10 @@ pub(crate) async fn create(
         let reason = format!("must have at most {LONGEST_NOTE} characters");
         return Err(KeyError::Field { field: "note", reason });
     }
+    if note.chars().any(char::is_control) {
+        let reason = "must have no control characters".to_owned();
+        return Err(KeyError::Field { field: "note", reason });
+    }
     let made = tokio::task::spawn_blocking(token::make).await;
     let made = made.map_err(|error| KeyError::Random(error.to_string()))?;
     let made = made.map_err(KeyError::Random)?;
@@ -67,7 +71,7 @@ pub(crate) async fn create(
 ///
 /// # Errors
 ///
-/// When a scope is unknown, the note is too long, or Postgres does not answer.
+/// When a scope is unknown, the note is too long or has control characters, or Postgres does not answer.
 pub async fn make_key(admin_url: &str, names: &[String], note: &str) -> Result<String, KeyError> {
     let scopes = scopes(names).map_err(|reason| KeyError::Field { field: "scopes", reason })?;
     let unusable = |error| KeyError::Database(RepositoryError::Unavailable(Box::new(error)));

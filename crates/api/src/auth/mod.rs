@@ -7,6 +7,7 @@
 
 mod guard;
 mod keys;
+mod lookups;
 mod memory;
 mod scope;
 mod token;
@@ -23,9 +24,11 @@ use tokio::time::Instant;
 pub(crate) use self::guard::{administration, writes};
 pub(crate) use self::keys::{FirstKeyError, create, first, scopes};
 pub use self::keys::{KeyError, make_key};
+use self::lookups::{Found, Lookups};
 use self::memory::{Known, Memory};
 pub(crate) use self::scope::Scope;
 use self::token::Fingerprint;
+pub(crate) use self::token::is_id;
 
 /// Requests that wait for a verification at most.
 const WAITING: usize = 64;
@@ -51,7 +54,7 @@ pub(crate) enum Refused {
     /// Too many keys are being verified.
     Busy,
     /// Keys cannot be looked up.
-    Unavailable(RepositoryError),
+    Unavailable(Arc<RepositoryError>),
 }
 
 /// Knows who asks.
@@ -63,8 +66,9 @@ pub(crate) struct Auth {
     turns: Arc<Semaphore>,
     /// Requests that verify or wait for it.
     places: Semaphore,
-    /// One looks a known key up again; who comes meanwhile takes what it finds.
-    again: tokio::sync::Mutex<()>,
+    lookups: Lookups,
+    /// When and why a new key could last not be looked up.
+    failed: Mutex<Option<(Instant, Arc<RepositoryError>)>>,
 }
 
 impl Auth {
@@ -79,7 +83,8 @@ impl Auth {
             memory: Mutex::new(Memory::new(lasting)),
             turns: Arc::new(Semaphore::new((cores / 4).max(1))),
             places: Semaphore::new(WAITING),
-            again: tokio::sync::Mutex::default(),
+            lookups: Lookups::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -97,45 +102,52 @@ impl Auth {
         let parts = token::parse(text).ok_or(Refused::Wrong)?;
         match self.recall(&shown) {
             Some((known, false)) => Ok(known.into()),
-            Some((_, true)) => self.look_again(parts.id, &shown).await,
+            Some((_, true)) => self.look_again(parts, shown).await,
             None => self.verify(parts, shown).await,
         }
     }
 
     /// Forgets a key that was revoked here; other processes do when they look it up again.
     pub(crate) fn forget(&self, id: &str) {
+        self.lookups.forget(id);
         self.memory().forget(id);
     }
 
     /// A key whose secret was right: whether it still opens anything.
-    async fn look_again(&self, id: &str, shown: &Fingerprint) -> Result<Caller, Refused> {
-        let _one = self.again.lock().await;
-        match self.recall(shown) {
-            Some((known, false)) => return Ok(known.into()),
-            Some((_, true)) => {}
-            // It has been revoked meanwhile.
-            None => return Err(Refused::Wrong),
+    async fn look_again(
+        &self,
+        parts: token::Parts<'_>,
+        shown: Fingerprint,
+    ) -> Result<Caller, Refused> {
+        let found = self.lookups.find(&self.keys, parts.id).await;
+        let Found { key, since } = found.map_err(Refused::Unavailable)?;
+        if self.recall(&shown).is_none() {
+            // It has been revoked meanwhile, or others took its place in the memory.
+            return self.verify(parts, shown).await;
         }
-        let since = Instant::now();
-        let stored = self.keys.find(id).await.map_err(Refused::Unavailable)?;
-        let Some(scope) = stored.as_ref().and_then(scope_of) else {
-            self.forget(id);
+        let Some(scope) = key.as_ref().and_then(scope_of) else {
+            self.forget(parts.id);
             return Err(Refused::Wrong);
         };
-        Ok(self.remember(*shown, Known { id: id.to_owned(), scope, since }))
+        Ok(self.remember(shown, Known { id: parts.id.to_owned(), scope, since }))
     }
 
     async fn verify(&self, parts: token::Parts<'_>, shown: Fingerprint) -> Result<Caller, Refused> {
         let _place = self.places.try_acquire().map_err(|_| Refused::Busy)?;
+        let came = Instant::now();
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.expect("it is never closed");
         // Somebody else may have shown the same one.
         if let Some((known, false)) = self.recall(&shown) {
             return Ok(known.into());
         }
+        // Who waited while a lookup failed does not wait for another one.
+        if let Some(error) = self.failed_since(came) {
+            return Err(Refused::Unavailable(error));
+        }
         // Before it is looked up: a revocation that comes in between is found a while after this.
         let since = Instant::now();
-        let stored = self.keys.find(parts.id).await.map_err(Refused::Unavailable)?;
+        let stored = self.keys.find(parts.id).await.map_err(|error| self.note(error))?;
         let (secret, hash) = (parts.secret(), stored.as_ref().map(|stored| stored.hash.clone()));
         let right = tokio::task::spawn_blocking(move || {
             // The turn goes with it: who hangs up does not make room for another.
@@ -149,6 +161,19 @@ impl Auth {
             }
             None => Err(Refused::Wrong),
         }
+    }
+
+    /// Remembers that a new key could not be looked up, for those who wait for their turn.
+    fn note(&self, error: RepositoryError) -> Refused {
+        let error = Arc::new(error);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), Arc::clone(&error)));
+        Refused::Unavailable(error)
+    }
+
+    fn failed_since(&self, came: Instant) -> Option<Arc<RepositoryError>> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().filter(|(at, _)| *at >= came).map(|(_, error)| Arc::clone(error))
     }
 
     fn recall(&self, shown: &Fingerprint) -> Option<(Known, bool)> {

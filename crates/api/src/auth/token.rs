@@ -53,10 +53,16 @@ pub(super) fn make() -> Result<Made, String> {
 /// The parts of a key's text; `None`: it is no key's.
 pub(super) fn parse(text: &str) -> Option<Parts<'_>> {
     let (id, secret) = text.strip_prefix("lk_")?.split_once('_')?;
-    let hexadecimal = |part: &str, length| {
-        part.len() == length && part.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    (hexadecimal(id, ID) && hexadecimal(secret, SECRET)).then_some(Parts { id, secret })
+    (is_id(id) && hexadecimal(secret, SECRET)).then_some(Parts { id, secret })
+}
+
+/// Whether a key could have this id.
+pub(crate) fn is_id(text: &str) -> bool {
+    hexadecimal(text, ID)
+}
+
+fn hexadecimal(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether the secret is that of `hash`; where there is none, it takes as long to say no.

@@ -1,7 +1,6 @@
 //! Makes a snapshot a second, once for all who look.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,37 +10,25 @@ use bytes::Bytes;
 use catalog_service::{Strategy, Tiers};
 use larder_telemetry::Readings;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::costs::Costs;
 use super::counts::Counts;
 use super::snapshot::{Point, Window};
+use super::viewers::{Events, Limits, Viewers};
 use crate::app::State;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Seconds that a new viewer is shown of what was before.
 const REMEMBERED: usize = 300;
-/// Viewers at the same time: each holds a connection. Beyond it the answer is 503.
-pub(super) const MOST_VIEWERS: usize = 32;
 
 /// Makes the snapshots, and knows who looks.
 pub(crate) struct Hub {
     address: SocketAddr,
     past: Arc<Mutex<VecDeque<Point>>>,
-    newest: watch::Receiver<Bytes>,
-    places: Arc<Semaphore>,
+    viewers: Viewers,
     closing: Arc<Notify>,
-}
-
-/// Somebody who looks.
-pub(super) struct Viewer {
-    /// What is told at first.
-    pub(super) greeting: Option<Bytes>,
-    /// An event a second; ends when the process stops.
-    pub(super) events: watch::Receiver<Bytes>,
-    _place: OwnedSemaphorePermit,
 }
 
 /// What a viewer is told first: who speaks, what was before, and what there is to choose from.
@@ -55,11 +42,12 @@ struct Greeting<'a> {
 }
 
 impl Hub {
-    /// Begins to make snapshots of the process that listens on `address`, until it is closed or a
-    /// signal stops the process.
+    /// Begins to make snapshots of the process that listens on `address`, until it is closed or the
+    /// service stops listening.
     pub(crate) fn start(state: Data<State>, address: SocketAddr) -> Data<Self> {
         let past = Arc::new(Mutex::new(VecDeque::with_capacity(REMEMBERED)));
         let closing = Arc::new(Notify::new());
+        let (closed, stopping) = (Arc::clone(&closing), state.closing.clone());
         let (sender, newest) = watch::channel(Bytes::new());
         let maker = Maker {
             state,
@@ -68,18 +56,17 @@ impl Hub {
             costs: Costs::default(),
             past: Arc::clone(&past),
         };
-        let closed = Arc::clone(&closing);
         tokio::spawn(async move {
             tokio::select! {
                 () = maker.run(&sender) => {}
                 () = closed.notified() => {}
-                () = stopped() => {}
+                () = stopping.stopping() => {}
             }
             // The sender goes with this task, and ends every viewer's stream: a stop would
             // otherwise wait for them in vain.
         });
-        let places = Arc::new(Semaphore::new(MOST_VIEWERS));
-        Data::new(Self { address, past, newest, places, closing })
+        let viewers = Viewers::new(newest, Limits::default());
+        Data::new(Self { address, past, viewers, closing })
     }
 
     /// Ends all streams.
@@ -88,13 +75,8 @@ impl Hub {
     }
 
     /// Lets somebody look; `None` where as many do as may, or the process stops.
-    pub(super) fn view(&self) -> Option<Viewer> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let mut events = self.newest.clone();
-        // The newest is part of what is told first.
-        let newest = events.borrow_and_update().clone();
-        events.has_changed().ok()?;
-        let greeting = {
+    pub(super) fn view(&self) -> Option<Events> {
+        self.viewers.admit(|| {
             let points = self.past.lock().unwrap_or_else(PoisonError::into_inner);
             event(
                 "hello",
@@ -106,9 +88,7 @@ impl Hub {
                     points: &points,
                 },
             )
-        };
-        let greeting = Some([greeting, newest].concat().into());
-        Some(Viewer { greeting, events, _place: place })
+        })
     }
 }
 
@@ -157,22 +137,4 @@ fn event(name: &str, data: &impl Serialize) -> Bytes {
     // JSON in one line: a line break would end the field.
     let data = serde_json::to_string(data).expect("numbers and names have a JSON form");
     format!("event: {name}\ndata: {data}\n\n").into()
-}
-
-/// Ends when the process is told to stop. The server hears the same signals, and waits for
-/// connections that are in use.
-async fn stopped() {
-    let [mut interrupt, mut terminate, mut quit] =
-        match [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()].map(signal) {
-            [Ok(interrupt), Ok(terminate), Ok(quit)] => [interrupt, terminate, quit],
-            _ => {
-                tracing::warn!("signals cannot be listened for: a stop waits for the dashboard");
-                return pending().await;
-            }
-        };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = quit.recv() => {}
-    }
 }

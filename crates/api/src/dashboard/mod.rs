@@ -10,6 +10,7 @@ mod counts;
 mod events;
 mod hub;
 mod snapshot;
+mod viewers;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{

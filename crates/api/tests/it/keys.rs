@@ -7,6 +7,7 @@ use hyper::{Method, StatusCode};
 use larder_stack::testing::skip_without_servers;
 use serde_json::{Value, json};
 
+use crate::gate::Gate;
 use crate::support::{Answer, KEY, Process, Service, eventually, service};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -206,14 +207,18 @@ async fn a_key_allows_what_its_scopes_say() {
         (json!({ "scopes": [] }), "scopes"),
         (json!({ "scopes": ["root"] }), "scopes"),
         (json!({ "scopes": ["read"], "note": "x".repeat(201) }), "note"),
+        (json!({ "scopes": ["read"], "note": "a\u{0}" }), "note"),
+        (json!({ "scopes": ["read"], "note": "two\nlines" }), "note"),
         (json!({ "note": "x" }), "scopes"),
     ] {
         let refused = service.json(Method::POST, "/admin/keys", &body).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
         assert_eq!(refused.json()["errors"][0]["field"], field, "{refused:?}");
     }
-    let unknown = service.send(Method::DELETE, "/admin/keys/none", &[], "").await;
-    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    for id in ["none", "%00", "0123456789abcde%00", "%0a"] {
+        let unknown = service.send(Method::DELETE, &format!("/admin/keys/{id}"), &[], "").await;
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{id}: {unknown:?}");
+    }
 }
 
 #[tokio::test]
@@ -304,6 +309,46 @@ async fn wrong_keys_do_not_keep_the_service_from_its_work() {
         }
     };
     tokio::join!(flood, work);
+}
+
+#[tokio::test]
+async fn while_postgres_is_gone_no_writer_waits_for_another() {
+    if skip_without_servers("while_postgres_is_gone_no_writer_waits_for_another") {
+        return;
+    }
+    let service = service(&[]).await;
+    let gate = Gate::before(&service.database.app_url).await;
+    // Above this many at a time, one after the other would take a minute.
+    let settings = [
+        ("DATABASE__URL", &*gate.through(&service.database.app_url)),
+        ("DATABASE__ACQUIRE_TIMEOUT_MS", "3000"),
+        ("SERVER__KEY_MEMORY_MS", "1000"),
+        ("SERVER__REQUEST_DEADLINE_MS", "20000"),
+    ];
+    let process = service.another_with(&settings).await;
+    let (mut known, mut new) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        known.push(key(&service, &["write"]).await.text);
+        new.push(key(&service, &["write"]).await.text);
+    }
+    for key in &known {
+        assert_eq!(patch(&process, key).await.status, StatusCode::OK);
+    }
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    gate.cut();
+    // Every key is to be looked up: again, or for the first time.
+    for keys in [&known, &new] {
+        for answer in join_all(keys.iter().map(|key| patch(&process, key))).await {
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+            assert_eq!(answer.header("retry-after"), "1", "{answer:?}");
+        }
+    }
+    gate.mend();
+    eventually(SOON, "the keys are right again", async || {
+        patch(&process, &known[0]).await.status == StatusCode::OK
+            && patch(&process, &new[0]).await.status == StatusCode::OK
+    })
+    .await;
 }
 
 /// The keys that a process printed.

@@ -6,6 +6,7 @@ mod counting;
 mod dashboard;
 mod deploy;
 mod export;
+mod gate;
 mod keys;
 mod limits;
 mod load;

@@ -350,3 +350,22 @@ async fn switching_back_and_forth_shows_nothing_old_and_loses_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_not_said_to_pass() {
+    if skip_without_servers("a_right_that_is_missing_is_not_said_to_pass") {
+        return;
+    }
+    let service = service(&[]).await;
+    let function = "FUNCTION larder.choose_strategy(text, text, text, text)";
+    let role = "larder_application";
+    service.database.execute(&format!("REVOKE EXECUTE ON {function} FROM {role}")).await;
+    let body = json!({ "namespace": "product-page", "strategy": "none", "tiers": "none" });
+    let refused = service.json(Method::PUT, "/admin/strategy", &body).await;
+    assert_eq!(refused.status, 500, "{refused:?}");
+    assert_eq!(refused.header("retry-after"), "");
+    assert!(service.log().contains("permission denied"), "{}", service.log());
+    service.database.execute(&format!("GRANT EXECUTE ON {function} TO {role}")).await;
+    let switched = service.json(Method::PUT, "/admin/strategy", &body).await;
+    assert_eq!(switched.status, 200, "{switched:?}");
+}

@@ -374,3 +374,70 @@ async fn what_an_earlier_mode_has_left_is_shown_and_applied_in_any_other() {
     .await;
     assert!(in_the_table(&service, 1, 321).await);
 }
+
+#[tokio::test]
+async fn dead_letters_of_an_earlier_mode_are_shown_replayed_and_dropped_in_any_other() {
+    if skip_without_servers("dead_letters_of_an_earlier_mode_are_shown_replayed_and_dropped") {
+        return;
+    }
+    let service = behind(&[SOON]).await;
+    // More than are listed; the last two positions would be a new journal's, too.
+    let letters = "
+        INSERT INTO larder.dead_letters (position, key, operation, appended_at, attempts, error)
+        SELECT n, '1', '{\"price\": {\"minor\": 7, \"currency\": \"EUR\"}}', now(), 5, 'made up'
+        FROM generate_series(1, 1200) AS n";
+    service.database.execute(letters).await;
+    let other = service.another_with(&[("WRITE_BEHIND__MODE", "volatile")]).await;
+    let journal = other.get("/admin/journal").await.json();
+    assert_eq!((&journal["mode"], &journal["dead_letters"]), (&json!("volatile"), &json!(0)));
+    assert_eq!(journal["left"][0]["mode"], "journaled", "{journal}");
+    assert_eq!(journal["left"][0]["dead_letters"], 1200, "{journal}");
+    let (told, _) = larder(&other, &["journal"]).await;
+    assert!(told.contains("of the mode journaled, 1200 dead letters"), "{told}");
+    let listed = other.get("/admin/dead-letters?limit=2000").await.json();
+    let listed = listed["dead_letters"].as_array().expect("a list").clone();
+    assert_eq!((listed.len(), &listed[0]["mode"]), (1_000, &json!("journaled")));
+    for process in [&service.process, &other] {
+        let letter = process.get("/admin/dead-letters/1200").await;
+        assert_eq!(letter.status, StatusCode::OK, "{letter:?}");
+        let letter = letter.json();
+        assert_eq!((&letter["mode"], &letter["error"]), (&json!("journaled"), &json!("made up")));
+    }
+    let wrong = other.get("/admin/dead-letters/1200?mode=volatile").await;
+    assert_eq!(wrong.status, StatusCode::NOT_FOUND, "{wrong:?}");
+    let unknown = other.get("/admin/dead-letters/1200?mode=none").await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST, "{unknown:?}");
+    assert_eq!(unknown.json()["errors"][0]["field"], "mode", "{unknown:?}");
+    let (dropped, code) =
+        larder(&other, &["dead-letters", "drop", "1200", "--mode", "journaled"]).await;
+    assert_eq!(code, 0, "{dropped}");
+    assert_eq!(other.get("/admin/dead-letters/1200").await.status, StatusCode::NOT_FOUND);
+    let replayed = other.send(Method::POST, "/admin/dead-letters/1199/replay", &[], "").await;
+    assert_eq!(replayed.status, StatusCode::ACCEPTED, "{replayed:?}");
+    assert_eq!(replayed.json()["mode"], "journaled", "{replayed:?}");
+    eventually(Duration::from_secs(20), "it is applied", async || {
+        in_the_table(&service, 1, 7).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_asks_the_journal_while_postgres_is_gone_is_told_so() {
+    if skip_without_servers("who_asks_the_journal_while_postgres_is_gone_is_told_so") {
+        return;
+    }
+    let service = behind(&[SOON]).await;
+    service.database.shut().await;
+    for path in ["/writes/1", "/admin/journal", "/admin/dead-letters", "/admin/dead-letters/1"] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {answer:?}");
+        assert_eq!(answer.json()["detail"], "the journal is unavailable", "{path}");
+        assert_eq!(answer.header("retry-after"), "1", "{path}");
+    }
+    assert!(service.log().contains("the journal cannot be asked"), "{}", service.log());
+    service.database.open().await;
+    eventually(Duration::from_secs(20), "it answers again", async || {
+        service.get("/admin/journal").await.status == StatusCode::OK
+    })
+    .await;
+}

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::version::Version;
-use crate::write::{FlushOptions, Journal, Journaled, Mode, Write, WriteState};
+use crate::write::{DeadLetter, FlushOptions, Journal, Journaled, Mode, Write, WriteState};
 
 /// A journal under test, over numbers by key that begin at zero and may not go below it.
 ///
@@ -205,6 +205,11 @@ where
     assert_eq!((letters.len(), letters[0].position), (1, made[1].position));
     assert_eq!((&letters[0].key, letters[0].attempts), (&writes[1].key, 2));
     assert!(!letters[0].error.is_empty() && !letters[0].operation.is_empty());
+    let letter = subject.journal().dead_letter(made[1].position).await;
+    let letter = letter.expect("the journal answers").expect("it is dead");
+    assert_eq!(DeadLetter { age: letters[0].age, ..letter }, letters[0]);
+    let other = subject.journal().dead_letter(made[2].position).await;
+    assert_eq!(other.expect("the journal answers"), None);
 }
 
 async fn a_dead_letter_is_replayed_at_the_end_or_discarded<S: Subject>(subject: &S)

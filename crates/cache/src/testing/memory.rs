@@ -153,6 +153,10 @@ impl<T: Target> Journal for MemoryJournal<T> {
         Ok(self.queue().dead_letters(most, |operation| format!("{operation:?}")))
     }
 
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        Ok(self.queue().dead_letter(position, |operation| format!("{operation:?}")))
+    }
+
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         let mut queue = self.queue();
         Ok(queue.take_dead(position).map(|write| {

@@ -178,6 +178,12 @@ pub trait Journal: Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, JournalError>> + Send;
 
+    /// The dead letter at `position`; `None`: there is no such one.
+    fn dead_letter(
+        &self,
+        position: u64,
+    ) -> impl Future<Output = Result<Option<DeadLetter>, JournalError>> + Send;
+
     /// Puts a dead letter back at the journal's end; `None`: there is no such one. An error of
     /// [`StillRefused`] where it would be refused as a new write.
     fn replay(

@@ -178,14 +178,28 @@ impl<O: Clone> Queue<O> {
         most: usize,
         spell: impl Fn(&O) -> String,
     ) -> Vec<DeadLetter> {
-        let letter = |(position, entry): (&u64, &Entry<O>)| DeadLetter {
-            position: *position,
-            key: entry.write.key.clone(),
-            operation: spell(&entry.write.operation),
-            error: entry.error.clone(),
-            attempts: entry.attempts,
-            age: entry.since.elapsed(),
-        };
-        self.dead.iter().take(most).map(letter).collect()
+        let oldest = self.dead.iter().take(most);
+        oldest.map(|(position, entry)| entry.letter(*position, &spell)).collect()
+    }
+
+    pub(crate) fn dead_letter(
+        &self,
+        position: u64,
+        spell: impl Fn(&O) -> String,
+    ) -> Option<DeadLetter> {
+        self.dead.get(&position).map(|entry| entry.letter(position, spell))
+    }
+}
+
+impl<O> Entry<O> {
+    fn letter(&self, position: u64, spell: impl Fn(&O) -> String) -> DeadLetter {
+        DeadLetter {
+            position,
+            key: self.write.key.clone(),
+            operation: spell(&self.write.operation),
+            error: self.error.clone(),
+            attempts: self.attempts,
+            age: self.since.elapsed(),
+        }
     }
 }

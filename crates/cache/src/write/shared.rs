@@ -41,6 +41,10 @@ impl<J: Journal> Journal for Arc<J> {
         J::dead_letters(self, most).await
     }
 
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        J::dead_letter(self, position).await
+    }
+
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         J::replay(self, position).await
     }

@@ -234,6 +234,10 @@ impl<S: Sink> Journal for VolatileJournal<S> {
         Ok(self.queue().dead_letters(most, S::spell))
     }
 
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        Ok(self.queue().dead_letter(position, S::spell))
+    }
+
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         let mut queue = self.queue();
         Ok(queue.take_dead(position).map(|write| {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder::testing::journal_contract;
 use larder::{
     Coherence, CoherenceOptions, Invalidation, L1Options, L2, Miss, NamespaceOptions, RedisOptions,
     RedisTier, Tier, TlsOptions,
@@ -16,14 +17,15 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::proxy::{Proxy, announce, port_of};
+use crate::replicated::{One, Shop};
 use crate::support::{Origin, Process, ask, connect, connect_by, get, v, within};
 
 /// What the README tells an operator to grant.
 const README: &str = include_str!("../../README.md");
 
 /// A cluster with the user `name` of the README, and its nodes' URLs for that user.
-async fn cluster_with(name: &str) -> (TestRedis, Vec<String>) {
-    let cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
+async fn cluster_with(name: &str, topology: Topology) -> (TestRedis, Vec<String>) {
+    let cluster = testing::private_redis_cluster(topology).await;
     let rule = README.lines().find(|line| line.starts_with(&format!("ACL SETUSER {name} ")));
     let words: Vec<&str> = rule.expect("the README has the user").split(' ').collect();
     for node in cluster.nodes() {
@@ -47,7 +49,7 @@ async fn a_user_with_the_rights_of_the_readme_can_do_everything() {
     if testing::skip_without_servers("a_user_with_the_rights_of_the_readme") {
         return;
     }
-    let (cluster, urls) = cluster_with("larder").await;
+    let (cluster, urls) = cluster_with("larder", Topology::ThreeByZero).await;
     let options = || NamespaceOptions { ttl: Some(Duration::from_secs(60)), ..Default::default() };
     let processes = [connect(urls.clone()).await, connect(urls.clone()).await]
         .map(|l2| Arc::new(Process::new(&l2, "dev", options())));
@@ -81,7 +83,7 @@ async fn who_may_only_read_reads_and_changes_nothing() {
     if testing::skip_without_servers("who_may_only_read_reads_and_changes_nothing") {
         return;
     }
-    let (cluster, urls) = cluster_with("reader").await;
+    let (cluster, urls) = cluster_with("reader", Topology::ThreeByZero).await;
     let writer = Process::new(&connect(cluster.nodes()).await, "dev", NamespaceOptions::default());
     let origin = Origin::default();
     get(&writer, "a", &origin).await.expect("the origin answers");
@@ -102,6 +104,24 @@ async fn who_may_only_read_reads_and_changes_nothing() {
     let coherence = Coherence::between_processes("dev", &l2, &CoherenceOptions::default());
     within(Duration::from_secs(5), "the backplane is heard", async || coherence.is_proven()).await;
     assert_no_refusal(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_user_with_the_rights_of_the_readme_keeps_writes_on_every_replica() {
+    if testing::skip_without_servers("a_user_with_the_rights_of_the_readme_keeps_writes") {
+        return;
+    }
+    let (cluster, urls) = cluster_with("keeper", Topology::ThreeByOne).await;
+    let origin = Origin::default();
+    let process = Process::new(&connect(urls.clone()).await, "dev", NamespaceOptions::default());
+    for tier in [Tier::Origin, Tier::L2] {
+        assert_eq!(get(&process, "a", &origin).await.expect("an answer").tier, tier);
+    }
+    assert_eq!(process.invalidate(&"a".to_owned(), v(1)).await, Invalidation::Done);
+    let shop = Shop::on(cluster, urls, "dev");
+    let one = One::of(shop);
+    Box::pin(journal_contract(&one)).await;
+    assert_no_refusal(one.redis()).await;
 }
 
 #[tokio::test]

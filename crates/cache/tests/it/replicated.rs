@@ -73,8 +73,9 @@ impl Sink for Common {
 type Replicated = ReplicatedJournal<Common>;
 
 /// Processes that share a cluster and a database.
-struct Shop {
+pub(crate) struct Shop {
     redis: TestRedis,
+    nodes: Vec<String>,
     environment: String,
     sink: Common,
 }
@@ -82,12 +83,18 @@ struct Shop {
 impl Shop {
     async fn new() -> Self {
         let redis = private_redis_cluster(Topology::ThreeByOne).await;
-        Self { redis, environment: unique("lanes"), sink: Common::default() }
+        let nodes = redis.nodes();
+        Self::on(redis, nodes, &unique("lanes"))
+    }
+
+    /// Processes that reach `redis` by the URLs `nodes`.
+    pub(crate) fn on(redis: TestRedis, nodes: Vec<String>, environment: &str) -> Self {
+        Self { redis, nodes, environment: environment.to_owned(), sink: Common::default() }
     }
 
     fn process(&self) -> Replicated {
         let options = ReplicatedOptions {
-            redis: RedisOptions::new(self.redis.nodes()),
+            redis: RedisOptions::new(self.nodes.clone()),
             environment: self.environment.clone(),
             min_replicas: 1,
         };
@@ -141,9 +148,21 @@ async fn drain(journal: &Replicated) {
     }
 }
 
-struct One {
+/// One process, and what it shares.
+pub(crate) struct One {
     shop: Shop,
     journal: Replicated,
+}
+
+impl One {
+    pub(crate) fn of(shop: Shop) -> Self {
+        let journal = shop.process();
+        Self { shop, journal }
+    }
+
+    pub(crate) const fn redis(&self) -> &TestRedis {
+        &self.shop.redis
+    }
 }
 
 impl Subject for One {
@@ -183,9 +202,7 @@ async fn a_replicated_journal_holds_the_contract_but_for_versions_before_the_flu
     if skip_without_servers("a_replicated_journal_holds_the_contract") {
         return;
     }
-    let shop = Shop::new().await;
-    let journal = shop.process();
-    Box::pin(journal_contract(&One { shop, journal })).await;
+    Box::pin(journal_contract(&One::of(Shop::new().await))).await;
 }
 
 #[tokio::test]

@@ -39,28 +39,36 @@ impl<R: ProductRepository> Catalogue<R> {
         self.inner.pending.get()
     }
 
+    /// The journal, and the one that is [cleared](Self::clearing) beside it: each has dead letters of
+    /// its own.
+    pub fn journals(&self) -> impl Iterator<Item = &Arc<dyn PendingWrites>> {
+        [self.inner.pending.get(), self.inner.left.get()].into_iter().flatten()
+    }
+
     /// Lets the journal take no more writes, and applies what it holds, for `limit` at most;
     /// whether nothing is left to other processes or to a later start.
     pub async fn drain(&self, limit: Duration) -> bool {
-        let journals = [self.inner.pending.get(), self.inner.left.get()];
-        let drained = journals.into_iter().flatten().map(|journal| {
+        let drained = self.journals().map(|journal| {
             let tell = tell(&self.inner);
             journal.drain(limit, tell)
         });
         join_all(drained).await.into_iter().all(|drained| drained)
     }
 
-    /// Puts a dead letter back at the journal's end, where it is seen again and tried again;
-    /// `None`: there is no such one.
+    /// Puts a dead letter of `journal`, one of the [journals](Self::journals), back at its end, where it
+    /// is seen again and tried again; `None`: there is no such one.
     ///
     /// # Errors
     ///
     /// When the journal does not answer.
-    pub async fn replay(&self, position: u64) -> Result<Option<u64>, CatalogueError> {
-        let inner = Arc::clone(&self.inner);
+    pub async fn replay(
+        &self,
+        journal: &Arc<dyn PendingWrites>,
+        position: u64,
+    ) -> Result<Option<u64>, CatalogueError> {
+        let (inner, journal) = (Arc::clone(&self.inner), Arc::clone(journal));
         to_its_end(async move {
-            let Some(pending) = inner.pending.get() else { return Ok(None) };
-            let again = pending.replay(position).await;
+            let again = journal.replay(position).await;
             let again = again.map_err(|error| CatalogueError::Journal(Arc::new(error)))?;
             let Some(journaled) = again else { return Ok(None) };
             inner.invalidate(&pending::changes(&journaled.changes)).await;

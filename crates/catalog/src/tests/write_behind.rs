@@ -112,10 +112,11 @@ async fn a_dead_letter_is_seen_no_more_and_seen_again_when_it_is_replayed() {
     assert_eq!((read(&catalogue).await.0, applied(&store)), (100, 100));
     let pending = catalogue.pending().expect("there is a journal");
     assert_eq!(pending.find(position).await.expect("answers"), Some(WriteState::Dead));
-    let again = catalogue.replay(position).await.expect("answers").expect("it is dead");
+    let journal = catalogue.pending().expect("it has one");
+    let again = catalogue.replay(journal, position).await.expect("answers").expect("it is dead");
     assert!(again > position);
     assert_eq!(read(&catalogue).await.0, 13);
-    assert_eq!(catalogue.replay(position).await.expect("answers"), None);
+    assert_eq!(catalogue.replay(journal, position).await.expect("answers"), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use larder::{DeadLetter, JournalError, JournalState, Journaled, StillRefused, WriteState};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use crate::database::Database;
 use crate::statement::{Purpose, Statement};
@@ -34,12 +35,22 @@ const FIND: &str = "
                    WHERE d.replayed_as IS NULL) AS dead,
            $1 BETWEEN 1 AND larder.last_position() AS given";
 
-const LIST: &str = "
-    SELECT d.position, d.key, d.operation::text AS operation, d.error, d.attempts,
-           (extract(epoch FROM clock_timestamp() - d.appended_at) * 1000000)::bigint AS age
-    FROM larder.dead_letters d
-    WHERE d.replayed_as IS NULL AND d.discarded_at IS NULL
-    ORDER BY d.position LIMIT $1";
+/// The dead letters that nobody has decided about, chosen and ordered as said.
+macro_rules! letters {
+    ($which:literal) => {
+        concat!(
+            "SELECT d.position, d.key, d.operation::text AS operation, d.error, d.attempts,
+                    (extract(epoch FROM clock_timestamp() - d.appended_at) * 1000000)::bigint AS age
+             FROM larder.dead_letters d
+             WHERE d.replayed_as IS NULL AND d.discarded_at IS NULL ",
+            $which
+        )
+    };
+}
+
+const LIST: &str = letters!("ORDER BY d.position LIMIT $1");
+
+const ONE: &str = letters!("AND d.position = $1");
 
 const OPEN: &str = "
     SELECT d.key, d.operation::text AS operation FROM larder.dead_letters d
@@ -81,18 +92,27 @@ pub(super) async fn list(db: &Database, most: usize) -> Result<Vec<DeadLetter>, 
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(db.counted(admin("SELECT", "larder.dead_letters")))
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(DeadLetter {
-                position: row.try_get::<i64, _>("position")?.unsigned_abs(),
-                key: row.try_get("key")?,
-                operation: row.try_get("operation")?,
-                error: row.try_get("error")?,
-                attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
-                age: span(row.try_get("age")?),
-            })
-        })
-        .collect()
+    rows.iter().map(letter).collect()
+}
+
+pub(super) async fn one(db: &Database, position: u64) -> Result<Option<DeadLetter>, sqlx::Error> {
+    let Ok(position) = i64::try_from(position) else { return Ok(None) };
+    let row = sqlx::query(ONE)
+        .bind(position)
+        .fetch_optional(db.counted(admin("SELECT", "larder.dead_letters")))
+        .await?;
+    row.as_ref().map(letter).transpose()
+}
+
+fn letter(row: &PgRow) -> Result<DeadLetter, sqlx::Error> {
+    Ok(DeadLetter {
+        position: row.try_get::<i64, _>("position")?.unsigned_abs(),
+        key: row.try_get("key")?,
+        operation: row.try_get("operation")?,
+        error: row.try_get("error")?,
+        attempts: row.try_get::<i32, _>("attempts")?.unsigned_abs(),
+        age: span(row.try_get("age")?),
+    })
 }
 
 /// Appends a dead letter anew, checks included; refused, it stays a dead letter.

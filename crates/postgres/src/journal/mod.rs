@@ -137,7 +137,7 @@ impl<A: Applier> Journal for PostgresJournal<A> {
         loop {
             let executor = self.db.counted(statement(Purpose::Write));
             match append(A::APPEND, executor, &stored, &refusal).await {
-                Err(error) if tries < TRIES && passes(&error) => tries += 1,
+                Err(error) if tries < TRIES && gave_way(&error) => tries += 1,
                 answer => return answer.map_err(failed),
             }
         }
@@ -159,6 +159,10 @@ impl<A: Applier> Journal for PostgresJournal<A> {
         letters::list(&self.db, most).await.map_err(failed)
     }
 
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        letters::one(&self.db, position).await.map_err(failed)
+    }
+
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         letters::replay::<A>(&self.db, position).await
     }
@@ -170,7 +174,10 @@ impl<A: Applier> Journal for PostgresJournal<A> {
 
 /// Whether Postgres undid a transaction for the sake of another. Everything of this crate locks in one
 /// order, but a transaction of somebody else's may not, and a deadlock takes whom it finds.
-fn passes(error: &sqlx::Error) -> bool {
+///
+/// Nothing of it was done, so it may be made again.
+#[must_use]
+pub fn gave_way(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code == "40P01" || code == "40001")
 }

@@ -125,19 +125,36 @@ pub(crate) enum DeadLetters {
     },
     /// One of them
     Show {
-        /// Its place in the journal
-        position: u64,
+        #[command(flatten)]
+        place: Place,
     },
     /// Put one back at the journal's end, once its cause is gone
     Replay {
-        /// Its place in the journal
-        position: u64,
+        #[command(flatten)]
+        place: Place,
     },
     /// Throw one away: it will never be applied
     Drop {
-        /// Its place in the journal
-        position: u64,
+        #[command(flatten)]
+        place: Place,
     },
+}
+
+/// Where a dead letter is.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// Its place in the journal
+    position: u64,
+    /// Which journal's, where those of two modes have one there
+    #[arg(long)]
+    mode: Option<String>,
+}
+
+impl Place {
+    fn path(&self, rest: &str) -> String {
+        let mode = self.mode.as_deref().map(|mode| format!("?mode={}", segment(mode)));
+        format!("/admin/dead-letters/{}{rest}{}", self.position, mode.unwrap_or_default())
+    }
 }
 
 /// An answer, and what makes it a text.
@@ -232,20 +249,13 @@ impl Scope {
 
 impl DeadLetters {
     fn ask(&self, client: &Client) -> Result<Answer, Failure> {
-        let all = "/admin/dead-letters";
         let (method, path, text): (_, _, fn(&Value) -> String) = match self {
             Self::List { limit } => {
-                (Method::GET, format!("{all}?limit={limit}"), text::writes::letters)
+                (Method::GET, format!("/admin/dead-letters?limit={limit}"), text::writes::letters)
             }
-            Self::Show { position } => {
-                (Method::GET, format!("{all}/{position}"), text::writes::letter)
-            }
-            Self::Replay { position } => {
-                (Method::POST, format!("{all}/{position}/replay"), text::writes::replayed)
-            }
-            Self::Drop { position } => {
-                (Method::DELETE, format!("{all}/{position}"), text::writes::dropped)
-            }
+            Self::Show { place } => (Method::GET, place.path(""), text::writes::letter),
+            Self::Replay { place } => (Method::POST, place.path("/replay"), text::writes::replayed),
+            Self::Drop { place } => (Method::DELETE, place.path(""), text::writes::dropped),
         };
         Ok((client.ask(method, &path, None)?, text))
     }

@@ -313,17 +313,19 @@ impl<S: Sink> Journal for ReplicatedJournal<S> {
             }
         }
         letters.sort_unstable_by_key(|(since, id, ..)| (*since, *id));
-        let shown = letters.into_iter().take(most).map(|(since, position, letter, now)| {
-            let Letter { body, error, attempts, .. } = letter;
-            let item = Item::<S::Entry>::read::<S>(position, body.into());
-            let operation = match &item.entry {
-                Ok(entry) => S::spell(entry),
-                Err(error) => format!("unreadable: {error}"),
-            };
-            let age = Duration::from_millis(now.saturating_sub(since));
-            DeadLetter { position, key: item.key, operation, error, attempts, age }
-        });
-        Ok(shown.collect())
+        let oldest = letters.into_iter().take(most);
+        Ok(oldest.map(|(_, position, letter, now)| shown::<S>(position, letter, now)).collect())
+    }
+
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        let Some(lane) = lane_at(position) else { return Ok(None) };
+        self.shared.sync(lane).await.map_err(failed)?;
+        let mut books = self.shared.lanes[lane].lock().await;
+        let now = books.now();
+        let kept = books.lane.dead_letter(position).await.map_err(failed)?;
+        let letter = kept.map(|kept| Letter::read(&kept)).transpose();
+        let letter = letter.map_err(|error| JournalError(error.into()))?;
+        Ok(letter.map(|letter| shown::<S>(position, letter, now)))
     }
 
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
@@ -354,4 +356,16 @@ impl<S: Sink> Journal for ReplicatedJournal<S> {
         let Some(lane) = lane_at(position) else { return Ok(false) };
         self.shared.lanes[lane].lock().await.lane.discard(position).await.map_err(failed)
     }
+}
+
+/// A dead letter for people to read, at the moment `now` of its shard.
+fn shown<S: Sink>(position: u64, letter: Letter, now: u64) -> DeadLetter {
+    let Letter { body, error, attempts, since_ms } = letter;
+    let item = Item::<S::Entry>::read::<S>(position, body.into());
+    let operation = match &item.entry {
+        Ok(entry) => S::spell(entry),
+        Err(error) => format!("unreadable: {error}"),
+    };
+    let age = Duration::from_millis(now.saturating_sub(since_ms));
+    DeadLetter { position, key: item.key, operation, error, attempts, age }
 }

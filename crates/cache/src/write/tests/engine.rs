@@ -91,6 +91,10 @@ impl Journal for Slow {
         self.0.inner.dead_letters(most).await
     }
 
+    async fn dead_letter(&self, position: u64) -> Result<Option<DeadLetter>, JournalError> {
+        self.0.inner.dead_letter(position).await
+    }
+
     async fn replay(&self, position: u64) -> Result<Option<Journaled>, JournalError> {
         self.0.inner.replay(position).await
     }

@@ -14,7 +14,12 @@ pub(crate) fn journal(answer: &Value) -> String {
     let appends = format!("{} in {} appends", number("appended"), number("appends"));
     let flushes = format!("{} in {} flushes", number("flushed"), number("flushes"));
     let coalesced = number("coalesced");
-    pairs([
+    let left = answer["left"].as_array().into_iter().flatten().map(|left| {
+        let part = |name: &str| plain(&left[name]);
+        let (mode, depth, dead) = (part("mode"), part("depth"), part("dead_letters"));
+        ("left", format!("{depth} of the mode {mode}, {dead} dead letters"))
+    });
+    let own = [
         ("mode", plain(&answer["mode"])),
         ("waiting", plain(&answer["depth"])),
         ("oldest", seconds(&answer["oldest_age_ms"])),
@@ -22,7 +27,8 @@ pub(crate) fn journal(answer: &Value) -> String {
         ("appended", appends + &per("appended", "appends")),
         ("flushed", format!("{flushes}{}; {coalesced} coalesced", per("flushed", "flushes"))),
         ("failed", format!("{} attempts; {} not taken", number("failed"), number("full"))),
-    ])
+    ];
+    pairs(own.into_iter().chain(left))
 }
 
 pub(crate) fn write(answer: &Value) -> String {
@@ -36,15 +42,17 @@ pub(crate) fn letters(answer: &Value) -> String {
     }
     let rows = letters.iter().map(|letter| {
         let part = |name: &str| plain(&letter[name]);
-        [part("position"), part("key"), part("attempts"), seconds(&letter["age_ms"]), part("error")]
+        let [position, mode, key] = ["position", "mode", "key"].map(part);
+        [position, mode, key, part("attempts"), seconds(&letter["age_ms"]), part("error")]
     });
-    table(["position", "key", "attempts", "age", "error"], rows)
+    table(["position", "mode", "key", "attempts", "age", "error"], rows)
 }
 
 pub(crate) fn letter(answer: &Value) -> String {
     let part = |name: &str| plain(&answer[name]);
     pairs([
         ("position", part("position")),
+        ("mode", part("mode")),
         ("key", part("key")),
         ("operation", part("operation")),
         ("error", part("error")),
