@@ -105,12 +105,35 @@ bench: deps ## Strategies side by side by queries, latency and throughput: a qui
 	$(TARGET_DIR)/release/larder-bench all --quick $(ARGS)
 
 .PHONY: bench-full
-bench-full: deps ## The same with enough repeats for claims: more than an hour
+bench-full: deps ## The same with enough repeats for claims: about three quarters of an hour
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 
 # Where recorded sequences are: see README.md.
 LARDER_DATA ?= ../shared/data
+
+# One scenario of crates/bench/scenarios each.
+SCENARIO := $(TARGET_DIR)/release/larder-bench run crates/bench/scenarios
+
+.PHONY: bench-efficiency
+bench-efficiency: deps ## Loads against the fewest that any cache could do with (six minutes)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(SCENARIO)/efficiency.toml $(ARGS)
+
+.PHONY: bench-users
+bench-users: deps ## 100 to 12,000 concurrent users on keep-alive connections
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(SCENARIO)/users-12000.toml $(ARGS)
+
+.PHONY: bench-distributed
+bench-distributed: deps ## In the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (two hours)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(SCENARIO)/memory-or-distributed.toml $(ARGS)
+
+.PHONY: bench-recorded
+bench-recorded: deps ## A recorded sequence on the real stack (LARDER_DATA: where it is)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	LARDER_DATA=$(LARDER_DATA) $(SCENARIO)/recorded.toml $(ARGS)
 
 .PHONY: bench-stock
 bench-stock: deps ## What a write costs: a year of a shop's orders, write-through and write-behind (a quarter of an hour)

@@ -47,7 +47,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Everything that `make bench` shows: curves, ratios, and recorded sequences.
     All {
-        /// About three minutes instead of fifteen, with wider intervals.
+        /// Under ten minutes instead of about three quarters of an hour, with fewer repeats and no claim.
         #[arg(long)]
         quick: bool,
         /// The folder with traces/ and online-retail/; what is not there is left out.
@@ -148,7 +148,7 @@ pub(crate) enum Command {
     /// made from that.
     Guide(GuideArgs),
     /// Two results, figure by figure, with the interval of each difference. Ends with 1 when one
-    /// is worse beyond the threshold and its whole interval, too.
+    /// is worse beyond the threshold and its whole interval, too, or a cell is missing after.
     Compare {
         /// A folder of results, or its results.json: before …
         before: PathBuf,
@@ -193,11 +193,14 @@ pub(crate) struct StrategyArgs {
 }
 
 impl StrategyArgs {
-    pub(crate) fn contender(self) -> Contender {
+    /// # Errors
+    ///
+    /// When there is no such strategy, or not in these tiers.
+    pub(crate) fn contender(self) -> anyhow::Result<Contender> {
         let usual = if self.strategy == "none" { "none" } else { "l2" };
         let tiers = self.tiers.unwrap_or_else(|| usual.to_owned());
         let l1_ttl_ms = Contender::none().l1_ttl_ms;
-        Contender { strategy: self.strategy, tiers, ttl_ms: self.ttl_ms, l1_ttl_ms }
+        Contender { strategy: self.strategy, tiers, ttl_ms: self.ttl_ms, l1_ttl_ms }.checked()
     }
 }
 

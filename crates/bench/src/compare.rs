@@ -5,8 +5,8 @@ use std::fmt::Write;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use crate::measure::{Interval, bootstrap_difference, median};
-use crate::results::{Better, Cell, METRICS, Results, repeats};
+use crate::measure::{Interval, difference_interval, median};
+use crate::results::{Better, Cell, METRICS, Results, Run, repeats};
 
 /// Two results, cell by cell.
 #[derive(Clone, Debug, Serialize)]
@@ -17,6 +17,8 @@ pub struct Comparison {
     pub cells: Vec<CellCompared>,
     /// Cells that are in one alone.
     pub unmatched: Vec<String>,
+    /// How many of these are missing after.
+    pub vanished: usize,
 }
 
 /// One cell in both results.
@@ -67,15 +69,34 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// When they have no cell in common.
+    /// When they have no cell in common, or are of different catalogues or lengths.
     pub fn of(before: &Results, after: &Results, threshold: f64) -> Result<Self> {
+        ensure!(
+            before.data_set == after.data_set,
+            "the two results are of different catalogues, and so cannot be compared: {:?} before, {:?} \
+             after",
+            before.data_set,
+            after.data_set
+        );
         let (before, after) = (repeats(&before.runs), repeats(&after.runs));
-        let (mut cells, mut unmatched) = (Vec::new(), Vec::new());
+        let (mut cells, mut unmatched, mut vanished) = (Vec::new(), Vec::new(), 0);
         for (cell, old) in &before {
             let Some((_, new)) = after.iter().find(|(other, _)| other == cell) else {
+                vanished += 1;
                 unmatched.push(format!("only before: {}, {}", cell.label(), cell.workload));
                 continue;
             };
+            let planned = |runs: &[&Run]| runs.first().and_then(|run| run.planned_seconds);
+            let (was, is) = (planned(old), planned(new));
+            ensure!(
+                was == is,
+                "{}, {}: measured for {} before and for {} after, and so cannot be compared: choose \
+                 the same matrix.seconds",
+                cell.label(),
+                cell.workload,
+                seconds(was),
+                seconds(is)
+            );
             let figures = METRICS.iter().filter_map(|(name, better, of)| {
                 let values =
                     |runs: &[&_]| -> Option<Vec<f64>> { runs.iter().map(|run| of(run)).collect() };
@@ -98,7 +119,7 @@ impl Comparison {
              scenario ({})",
             if unmatched.is_empty() { "neither has any".to_owned() } else { unmatched.join("; ") }
         );
-        Ok(Self { threshold, cells, unmatched })
+        Ok(Self { threshold, cells, unmatched, vanished })
     }
 
     /// How many figures are worse.
@@ -115,7 +136,9 @@ impl Comparison {
         for CellCompared { cell, repeats, figures } in &self.cells {
             let (old, new) = repeats;
             let name = cell.label();
-            let _ = writeln!(text, "{name}, {} ({old} and {new} repeats)", cell.workload);
+            let sure = figures.first().map(|figure| figure.difference.confidence());
+            let sure = sure.map_or_else(String::new, |sure| format!(", {sure} intervals"));
+            let _ = writeln!(text, "{name}, {} ({old} and {new} repeats{sure})", cell.workload);
             for figure in figures {
                 let Interval { low, high, .. } = figure.difference;
                 let word = match figure.finding {
@@ -137,13 +160,20 @@ impl Comparison {
         let worse = self.regressions();
         let part = self.threshold * 100.0;
         let _ = writeln!(text, "{worse} figures are worse by more than {part:.0} %");
+        if self.vanished > 0 {
+            let _ = writeln!(text, "{} cells are MISSING after", self.vanished);
+        }
         text
     }
 }
 
+fn seconds(planned: Option<f64>) -> String {
+    planned.map_or_else(|| "as long as it takes".to_owned(), |seconds| format!("{seconds} s"))
+}
+
 impl FigureCompared {
     fn of(name: &'static str, better: Better, old: &[f64], new: &[f64], threshold: f64) -> Self {
-        let difference = bootstrap_difference(old, new, 1);
+        let difference = difference_interval(old, new);
         let (before, after) = (median(old), median(new));
         let beyond = difference.median.abs() > threshold * before.abs();
         // Zero in between: it may be chance.

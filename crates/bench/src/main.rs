@@ -17,7 +17,7 @@ use larder_bench::commands::{self, Session};
 use larder_bench::compare::Comparison;
 use larder_bench::guide::{self, Guide, GuideArgs};
 use larder_bench::report;
-use larder_bench::results::Results;
+use larder_bench::results::{BadResults, Results};
 use larder_bench::scenario::ScenarioError;
 use larder_bench::trace::BadData;
 use larder_bench::verify::{self, VerifyArgs};
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
         Command::Run { db_latency, .. } => *db_latency,
         _ => None,
     };
-    match plan(command) {
+    match plan(command, common.stack) {
         Ok(plans) => finish(carry_out(common, name, plans, db_latency).await),
         Err(error) => refuse(&error, EX_USAGE),
     }
@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
 /// Tells of `error`; input that was found and cannot be used has a code of its own.
 fn refuse(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("larder-bench: {error:#}");
-    let data = error.is::<BadData>() || error.is::<ScenarioError>();
+    let data = error.is::<BadData>() || error.is::<ScenarioError>() || error.is::<BadResults>();
     ExitCode::from(if data { EX_DATAERR } else { code })
 }
 
@@ -86,7 +86,7 @@ fn finish(result: Result<bool>) -> ExitCode {
 fn again(path: &Path) -> ExitCode {
     let results = match Results::read(path) {
         Ok(results) => results,
-        Err(error) => return refuse(&error, EX_DATAERR),
+        Err(error) => return refuse(&error, EX_USAGE),
     };
     let folder = Results::folder(path);
     finish(report::write(&results, folder).map(|()| {
@@ -97,8 +97,11 @@ fn again(path: &Path) -> ExitCode {
 
 fn compare(common: &Common, before: &Path, after: &Path, threshold: f64) -> ExitCode {
     let read = || anyhow::Ok((Results::read(before)?, Results::read(after)?));
-    let compared = read().and_then(|(before, after)| Comparison::of(&before, &after, threshold));
-    let compared = match compared {
+    let (before, after) = match read() {
+        Ok(both) => both,
+        Err(error) => return refuse(&error, EX_USAGE),
+    };
+    let compared = match Comparison::of(&before, &after, threshold) {
         Ok(compared) => compared,
         Err(error) => return refuse(&error, EX_DATAERR),
     };
@@ -110,7 +113,11 @@ fn compare(common: &Common, before: &Path, after: &Path, threshold: f64) -> Exit
     } else {
         print!("{}", compared.text());
     }
-    if compared.regressions() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if compared.regressions() + compared.vanished == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn command_line() -> String {
@@ -286,7 +293,12 @@ async fn carry_out(
     };
     let ended = interruptible(Box::pin(measure(&mut session, plans))).await;
     session.bed.stop().await;
-    ended?;
+    if let Err(error) = &ended {
+        if session.results().is_empty() {
+            return ended.map(|()| false);
+        }
+        session.broken_off(format!("{error:#}"));
+    }
 
     let results = session.results();
     let folder = common.folder(name, results.started_at);
@@ -297,6 +309,7 @@ async fn carry_out(
     } else {
         println!("{}", folder.join("report.html").display());
     }
+    ended.with_context(|| format!("broken off; what was measured is in {}", folder.display()))?;
     Ok(results.checks.iter().all(|check| check.holds))
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use larder_bench::bed::StackChoice;
 use larder_bench::commands::{Predict, Replay, Retail, Selection, Stock};
 use larder_bench::scenario::{Contender, DataSet, Scenario};
 use larder_bench::trace::{Format, Trace};
@@ -22,14 +23,16 @@ pub(crate) enum Plan {
 }
 
 /// Reads what `command` needs.
-pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
+pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
     let absolute =
         |path: &Path| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     Ok(match command {
         Command::All { quick, data } => everything(quick, &data)?,
         Command::Run { scenario: file, selection, compare_loops: loops, .. } => {
             let scenario = Box::new(Scenario::read(&file)?);
-            vec![Plan::Compare { scenario, file: file.display().to_string(), selection, loops }]
+            let file = file.display().to_string();
+            selection.check(&scenario, &file, stack == StackChoice::Own)?;
+            vec![Plan::Compare { scenario, file, selection, loops }]
         }
         Command::Replay { trace, format, strategy, connections, limit, products, reviews } => {
             let replay = Replay {
@@ -37,14 +40,14 @@ pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
                 format,
                 limit,
                 connections: connections.into(),
-                contender: strategy.contender(),
+                contender: strategy.contender()?,
             };
             // Read now: what is wrong with it is said before any server starts.
             let trace = replay.read()?;
             vec![Plan::Replay(replay, trace, DataSet { products, reviews })]
         }
         Command::OnlineRetail { folder, strategy, looks, limit } => {
-            let contenders = vec![strategy.contender()];
+            let contenders = vec![strategy.contender()?];
             let folder = absolute(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
@@ -54,7 +57,7 @@ pub(crate) fn plan(command: Command) -> Result<Vec<Plan>> {
                 let ttl_ms = if needs_ttl { STOCK_TTL_MS } else { 0 };
                 StrategyArgs { strategy, tiers: None, ttl_ms }.contender()
             };
-            let contenders = strategies.into_iter().map(of).collect();
+            let contenders = strategies.into_iter().map(of).collect::<Result<_>>()?;
             let folder = absolute(&folder)?;
             vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
         }

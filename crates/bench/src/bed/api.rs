@@ -14,6 +14,9 @@ use crate::load::{Client, key};
 
 /// The signal of a process that ended itself: SIGABRT.
 const ABORTED: i32 = 6;
+/// Connections of an API process beside those of the load: who reads its counters, and what workers
+/// that share the bound unevenly need.
+const SPARE_CONNECTIONS: usize = 1_024;
 
 /// How an API process is configured.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +35,21 @@ pub struct ApiSettings {
     pub environment: Option<String>,
     /// `redis://host:port` of the nodes, comma-separated; none: the bed's.
     pub redis_nodes: Option<String>,
+    /// Connections that a load opens to it at once; 0: fewer than the service allows anyway.
+    pub connections: usize,
     /// Further settings, as the environment variables that make them.
     pub more: Vec<(String, String)>,
+}
+
+impl ApiSettings {
+    /// What `server.max_connections` must be. One load's connections may still be closing while the
+    /// next one's are made.
+    const fn max_connections(&self) -> Option<usize> {
+        match self.connections {
+            0 => None,
+            connections => Some(2 * connections + SPARE_CONNECTIONS),
+        }
+    }
 }
 
 /// A running API process. Its statements are those of its role, whoever else uses the
@@ -139,6 +155,9 @@ impl Api {
                 .env(key("TIERS"), &settings.tiers)
                 .env(key("TTL_MS"), settings.ttl_ms.to_string())
                 .env(key("L1_TTL_MS"), settings.l1_ttl_ms.to_string());
+        }
+        if let Some(most) = settings.max_connections() {
+            command.env("LARDER__SERVER__MAX_CONNECTIONS", most.to_string());
         }
         let child = command.spawn().with_context(|| format!("starting {}", bed.api.display()))?;
         let child = self.child.insert(child);

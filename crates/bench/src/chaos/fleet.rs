@@ -76,6 +76,7 @@ impl<'b> Fleet<'b> {
                 admin_url: admin_url.clone(),
                 environment: Some(environment.clone()),
                 redis_nodes: None,
+                connections: 0,
                 more: more.clone(),
             };
             apis.push(Api::start(bed, settings).await?);

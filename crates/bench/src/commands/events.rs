@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Session;
@@ -10,7 +10,7 @@ use super::matrix::{Cell, Ground, requests};
 use crate::bed::{Bed, Replicas};
 use crate::load::{OpenLoop, open_loop, poisson};
 use crate::measure::{Counts, Snapshot, redis_nodes};
-use crate::results::{self, Event, LatencyMs};
+use crate::results::{self, DbQueries, Event, LatencyMs};
 use crate::scenario::{EventKind, span};
 
 /// The stream of requests of all loads around events: the same each time.
@@ -31,20 +31,19 @@ pub(super) async fn events(
         return Ok(());
     }
     let length = span(matrix.event_seconds);
-    let lost = matrix.events.contains(&EventKind::RedisNodeLoss);
-    ensure!(
-        !lost || session.bed.is_own(),
-        "{}: matrix.events: redis-node-loss kills a server, and needs --stack own",
-        ground.file
-    );
     let around = Around { ground, cell, rate, repeat, length };
-    around.pass(&session.bed, replicas, None).await?;
+    let name = format!("{}, {}, around events", cell.contender.name(), cell.workload());
+    let fill = around.pass(&session.bed, replicas, None).await?;
+    session.counted(&name, &DbQueries::of(&fill.counts, None));
     let steady = around.pass(&session.bed, replicas, None).await?;
+    session.counted(&name, &DbQueries::of(&steady.counts, None));
     // The lost node last: it is not back before the processes have ended.
     let mut kinds = matrix.events.clone();
     kinds.sort_by_key(|kind| *kind == EventKind::RedisNodeLoss);
     for kind in kinds {
         let disturbed = around.pass(&session.bed, replicas, Some(kind)).await?;
+        let name = format!("{name}: {}", kind.as_str());
+        session.counted(&name, &DbQueries::of(&disturbed.counts, None));
         session.event(around.event(kind, &steady, &disturbed, session.bed.db_latency()));
     }
     Ok(())
@@ -91,11 +90,10 @@ impl Around<'_> {
             }
         };
         let (open, ended) = tokio::join!(loop_, action);
-        let mut counts = ended?;
+        let (open, mut counts) = (open?, ended?);
         for (api, before) in replicas.apis().iter().zip(&earlier) {
             counts = counts.plus(&Snapshot::take(std::slice::from_ref(api)).await?.since(before));
         }
-        counts.agree()?;
         Ok(Pass { counts, open })
     }
 
@@ -140,6 +138,7 @@ impl Around<'_> {
                 strategy: contender.strategy.clone(),
                 tiers: contender.tiers.clone(),
                 ttl_ms: contender.ttl_ms,
+                l1_ttl_ms: contender.l1_ttl_ms,
                 replicas: self.cell.replicas,
                 workload: self.cell.workload(),
                 db_latency_ms: db_latency.map(|latency| latency.as_secs_f64() * 1e3),

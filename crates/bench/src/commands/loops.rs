@@ -42,7 +42,7 @@ pub async fn loops(session: &mut Session, scenario: &Scenario) -> Result<()> {
     };
     let targets = Targets::from(api.address());
     let LoopsCompared { open, closed } =
-        compare_loops(&targets, RATE, LENGTH, &request, freeze).await;
+        compare_loops(&targets, RATE, LENGTH, &request, freeze).await?;
     let figures = LoopFigures {
         stall_ms: STALL.as_secs_f64() * 1e3,
         open: LatencyMs::of(&open.outcome),

@@ -1,9 +1,10 @@
 //! Every strategy under every load, repeats interleaved, with the floor of what was sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::Session;
 use super::events::events;
@@ -21,7 +22,7 @@ use crate::measure::{
 };
 use crate::results::{Run, summaries, verdicts};
 use crate::scenario::{
-    Contender, Level, Matrix, Products, Recorded, Scenario, Stream, Workload, span,
+    Contender, EventKind, Level, Matrix, Products, Recorded, Scenario, Stream, Workload, span,
 };
 
 /// Streams of requests, so that no two loads of one repeat draw the same: this many for each.
@@ -43,10 +44,10 @@ pub struct Selection {
     #[arg(long, value_name = "N")]
     pub workload: Option<usize>,
     /// How many repeats, whatever the file says.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: Option<u32>,
     /// Only the nth repeat, from 1.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: Option<u32>,
 }
 
@@ -77,19 +78,21 @@ impl Cell<'_> {
 
     /// Whether `run` is a repeat of it.
     pub(super) fn is_of(&self, run: &Run) -> bool {
-        let Contender { strategy, tiers, ttl_ms, .. } = self.contender;
+        let Contender { strategy, tiers, ttl_ms, l1_ttl_ms } = self.contender;
         run.repeat > 0
-            && (&run.strategy, &run.tiers, run.ttl_ms) == (strategy, tiers, *ttl_ms)
+            && (&run.strategy, &run.tiers) == (strategy, tiers)
+            && (run.ttl_ms, run.l1_ttl_ms) == (*ttl_ms, *l1_ttl_ms)
             && run.replicas == self.replicas
             && run.workload == self.workload()
     }
 
     /// The command line that makes this run again.
-    fn command(&self, file: &str, repeat: u32) -> String {
+    fn command(&self, file: &str, repeat: u32, db_latency_ms: Option<f64>) -> String {
+        let far = db_latency_ms.map_or_else(String::new, |ms| format!(" --db-latency {ms}"));
         let Self { contender, replicas, workload_number, level, .. } = self;
         format!(
             "larder-bench run {file} --only {} --processes {replicas} --workload \
-             {workload_number} --at '{}' --repeat {repeat}",
+             {workload_number} --at '{}' --repeat {repeat}{far}",
             contender.name(),
             level.label()
         )
@@ -97,6 +100,40 @@ impl Cell<'_> {
 }
 
 impl Selection {
+    /// Refuses what could only fail once servers run: nothing selected, more connections than this
+    /// process may hold, or servers to be broken that are not the benchmark's `own`.
+    ///
+    /// # Errors
+    ///
+    /// With what would be right.
+    pub fn check(&self, scenario: &Scenario, file: &str, own: bool) -> Result<()> {
+        let Some(matrix) = &scenario.matrix else { return Ok(()) };
+        let all = cells(scenario, &Self::default());
+        let chosen = cells(scenario, self);
+        if chosen.is_empty() {
+            let names = |of: &dyn Fn(&Cell<'_>) -> String| {
+                let names: BTreeSet<String> = all.iter().map(of).collect();
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            };
+            bail!(
+                "{file}: no run is selected: --only is one of {}; --processes of {}; --at of {}; \
+                 --workload of {}, and not all go together",
+                names(&|cell| cell.contender.name()),
+                names(&|cell| cell.replicas.to_string()),
+                names(&|cell| cell.level.label()),
+                names(&|cell| cell.workload_number.to_string()),
+            );
+        }
+        let killed = matrix.events.contains(&EventKind::RedisNodeLoss)
+            && chosen.iter().any(|cell| matches!(cell.level, Level::Rate(_)));
+        ensure!(
+            own || !killed,
+            "{file}: matrix.events: redis-node-loss kills a server, and needs --stack own"
+        );
+        let most = chosen.iter().map(|cell| connections(scenario, cell)).max().unwrap_or(0);
+        allow_connections(most).map_err(|message| anyhow::anyhow!("{file}: {message}"))
+    }
+
     fn takes(&self, cell: &Cell<'_>) -> bool {
         let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
         is(self.only.as_deref(), &cell.contender.name())
@@ -133,8 +170,8 @@ fn cells<'a>(scenario: &'a Scenario, selection: &Selection) -> Vec<Cell<'a>> {
 ///
 /// # Errors
 ///
-/// When nothing is selected, a process does not start, there may not be enough connections, or the
-/// counts disagree in a run.
+/// As [`Selection::check`], and when a process does not start or a load cannot begin. Counts that
+/// disagree are a check that does not hold.
 pub async fn matrix(
     session: &mut Session,
     scenario: &Scenario,
@@ -142,13 +179,8 @@ pub async fn matrix(
     selection: &Selection,
 ) -> Result<()> {
     let Some(matrix) = &scenario.matrix else { return Ok(()) };
+    selection.check(scenario, file, session.bed.is_own())?;
     let cells = cells(scenario, selection);
-    ensure!(
-        !cells.is_empty(),
-        "{file}: no run is selected by --only, --processes, --at, --workload"
-    );
-    let most = cells.iter().map(|cell| connections(scenario, cell)).max().unwrap_or(0);
-    allow_connections(most).map_err(|message| anyhow::anyhow!("{file}: {message}"))?;
     let url = session.bed.admin_url().to_owned();
     let ground = Ground {
         scenario,
@@ -205,6 +237,7 @@ async fn one(
     let Some(matrix) = &scenario.matrix else { return Ok(()) };
     let redis_before_bytes = used(&redis_nodes(&session.bed).await?);
     let settings = ApiSettings {
+        connections: connections(scenario, cell) / cell.replicas as usize,
         more: vec![("LARDER__VERIFY__SAMPLE".to_owned(), matrix.sample.to_string())],
         ..session.settings(cell.contender, session.bed.admin_url())
     };
@@ -223,13 +256,18 @@ async fn one(
             Level::Users(users) => Some(users),
         },
         floor: None,
+        planned_seconds: match cell.level {
+            Level::Rate(_) | Level::Users(_) => Some(matrix.seconds),
+            Level::Trace(_) => None,
+        },
         redis_before_bytes: Some(redis_before_bytes),
     };
     let load =
         offer(ground, cell, replicas.targets(), span(matrix.seconds), repeat_stream(repeat) + 1);
     let Measured { run, sent } = measured_by(&session.bed, replicas.apis(), labels, load).await?;
     let floor = floor(ground, cell, &before, &sent);
-    let run = Run { repeat, command: Some(cell.command(ground.file, repeat)), ..run };
+    let command = cell.command(ground.file, repeat, run.db_latency_ms);
+    let run = Run { repeat, command: Some(command), ..run };
     session.run(run.with_floor(Some(floor)));
     if let Level::Rate(rate) = cell.level {
         events(session, ground, cell, rate, repeat, &mut replicas).await?;
@@ -242,7 +280,7 @@ async fn one(
 
 /// Fills the cache and warms it up as the scenario says; what was sent.
 async fn warm_up(
-    session: &Session,
+    session: &mut Session,
     ground: &Ground<'_>,
     cell: &Cell<'_>,
     matrix: &Matrix,
@@ -260,7 +298,9 @@ async fn warm_up(
         let requests: Arc<[Request]> =
             each.iter().map(|id| Request::get(scenario.view.path(*id)).about(*id)).collect();
         let load = in_order(replicas.targets(), scenario.load.connections, requests);
-        before = measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent;
+        let filled = measured_by(&session.bed, replicas.apis(), labels(), load).await?;
+        session.counted(&format!("fill of {}", cell.workload()), &filled.run.db_queries);
+        before = filled.sent;
     }
     let users = match cell.level {
         Level::Rate(_) => Some(scenario.load.connections),
@@ -271,7 +311,9 @@ async fn warm_up(
     if let Some(users) = users.filter(|_| matrix.warm_up_seconds > 0.0) {
         let (length, stream) = (span(matrix.warm_up_seconds), repeat_stream(repeat));
         let load = users_loop(ground, cell, replicas.targets(), users, length, stream);
-        before.extend(measured_by(&session.bed, replicas.apis(), labels(), load).await?.sent);
+        let warm = measured_by(&session.bed, replicas.apis(), labels(), load).await?;
+        session.counted(&format!("warm-up of {}", cell.workload()), &warm.run.db_queries);
+        before.extend(warm.sent);
     }
     Ok(before)
 }
@@ -300,27 +342,27 @@ pub(super) async fn offer(
     targets: Targets,
     length: Duration,
     stream: u64,
-) -> Loaded {
-    match cell.level {
+) -> Result<Loaded> {
+    Ok(match cell.level {
         Level::Rate(rate) => {
             let load = &ground.scenario.load;
             let due = poisson(rate, length, load.seed ^ stream);
             let requests = requests(ground, cell, due.len(), stream);
-            open_loop(targets, load.connections, due, requests).await.into()
+            open_loop(targets, load.connections, due, requests).await?.into()
         }
         Level::Users(users) => {
-            users_loop(ground, cell, targets, users as usize, length, stream).await
+            users_loop(ground, cell, targets, users as usize, length, stream).await?
         }
         Level::Trace(pace) => {
             let recorded = recorded(ground, cell).expect("it was read with its scenario");
             let connections = ground.scenario.load.connections;
             let requests = recorded.requests(ground.scenario.view);
             match recorded.due(pace) {
-                Some(due) => open_loop(targets, connections, due, requests).await.into(),
-                None => in_order(targets, connections, requests.into()).await.into(),
+                Some(due) => open_loop(targets, connections, due, requests).await?.into(),
+                None => in_order(targets, connections, requests.into()).await?.into(),
             }
         }
-    }
+    })
 }
 
 /// The sequence of a cell whose workload is recorded.
@@ -351,7 +393,7 @@ async fn users_loop(
     users: usize,
     length: Duration,
     stream: u64,
-) -> Loaded {
+) -> Result<Loaded> {
     let matrix = ground.scenario.matrix.as_ref();
     let think = Duration::from_millis(matrix.map_or(0, |matrix| matrix.think_ms).into());
     let settings = ClosedLoop { targets, connections: users, length, think };
@@ -360,7 +402,7 @@ async fn users_loop(
         let mut stream = all.worker(stream + STREAMS + user);
         move || stream.next_request()
     };
-    closed_loop(settings, make).await.into()
+    Ok(closed_loop(settings, make).await?.into())
 }
 
 #[cfg(test)]
@@ -383,9 +425,38 @@ mod tests {
         let selected = cells(&scenario, &selection);
         assert_eq!(selected.len(), 1);
         assert_eq!(selected[0].contender, wanted.contender);
-        let command = wanted.command("quick.toml", 2);
+        let command = wanted.command("quick.toml", 2, None);
         let shown = "larder-bench run quick.toml --only read-through/l1+l2 --processes 2 \
                      --workload 1 --at '500/s' --repeat 2";
         assert_eq!(command, shown);
+        let far = wanted.command("quick.toml", 2, Some(2.5));
+        assert_eq!(far, format!("{shown} --db-latency 2.5"));
+    }
+
+    #[test]
+    fn what_could_only_fail_later_is_refused_with_what_would_be_right() {
+        let mut scenario = Scenario::strategies(true);
+        let refused = |scenario: &Scenario, selection: &Selection, own: bool| {
+            selection.check(scenario, "quick.toml", own).map_err(|error| error.to_string())
+        };
+        let all = Selection::default();
+        assert_eq!(refused(&scenario, &all, false), Ok(()));
+        let typo = Selection { only: Some("read-trough/l2".into()), ..Selection::default() };
+        let message = refused(&scenario, &typo, true).expect_err("no such strategy");
+        assert!(message.contains("--only is one of cache-aside/l2, none/none"), "{message}");
+        let at = Selection { at: Some("500".into()), ..Selection::default() };
+        let message = refused(&scenario, &at, true).expect_err("no such load");
+        assert!(message.contains("--at of 500/s;"), "{message}");
+        if let Some(matrix) = &mut scenario.matrix {
+            matrix.events = vec![EventKind::RedisNodeLoss];
+        }
+        assert_eq!(refused(&scenario, &all, true), Ok(()));
+        let message = refused(&scenario, &all, false).expect_err("not ours to kill");
+        assert!(message.contains("--stack own"), "{message}");
+        if let Some(matrix) = &mut scenario.matrix {
+            matrix.users = vec![4_000_000_000];
+        }
+        let message = refused(&scenario, &all, true).expect_err("too many connections");
+        assert!(message.contains("ulimit -Hn"), "{message}");
     }
 }

@@ -14,11 +14,7 @@ pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'
         let name = format!("{}, {}", results::Cell::of(first).label(), first.workload);
         let counted: u64 = runs.iter().map(|run| run.db_queries.counted).sum();
         let postgres: u64 = runs.iter().map(|run| run.db_queries.pg_stat_statements).sum();
-        let equal = runs.iter().all(|run| {
-            let queries = &run.db_queries;
-            let most = queries.counted + queries.unknown;
-            (queries.counted..=most).contains(&queries.pg_stat_statements)
-        });
+        let equal = runs.iter().all(|run| run.db_queries.agree());
         let found = format!("{counted} counted, {postgres} by Postgres");
         session.check(&format!("{name}: both counts of statements agree"), found, equal);
         if scenario.must.no_errors {

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use super::Session;
 use crate::bed::{Api, products_by_popularity};
 use crate::load::{ClosedLoop, Keys, Request, closed_loop};
-use crate::measure::{Cpu, Labels, bootstrap_median, measured, median};
+use crate::measure::{Cpu, Labels, measured, median, median_interval};
 use crate::results::{Ratio, Run};
 use crate::scenario::{Contender, ReadView, Rounds, Scenario, span};
 
@@ -68,6 +68,7 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
         for place in 0..sides.len() {
             let side = (round + place) % sides.len();
             let run = sides[side].round(session, load.connections, rounds, round).await?;
+            session.counted(&format!("{}, round {}", run.workload, round + 1), &run.db_queries);
             sides[side].rounds.push(run);
         }
     }
@@ -171,7 +172,7 @@ fn ratio(name: &str, above: &Side<'_>, below: &Side<'_>, bar: Option<f64>) -> Ra
     let paired: Vec<f64> = numerator_rps.iter().zip(&denominator_rps).map(|(a, b)| a / b).collect();
     Ratio {
         name: name.to_owned(),
-        ratio: bootstrap_median(&paired, 1),
+        ratio: median_interval(&paired),
         numerator_rps,
         denominator_rps,
         numerator_cpu_us: above.cpu_us(),

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use super::progress::Progress;
 use crate::bed::{Api, ApiSettings, Bed, catalogue_size};
 use crate::measure::machine;
-use crate::results::{Check, Event, LoopFigures, Ratio, Results, Run, Summary, Verdict};
+use crate::results::{
+    Check, DbQueries, Event, LoopFigures, Ratio, Results, Run, Summary, Verdict, summaries,
+    verdicts,
+};
 use crate::scenario::{Contender, DataSet};
 
 /// One call of the benchmark.
@@ -41,6 +44,7 @@ impl Session {
             statement: PAGE_SQL.trim().to_owned(),
             statement_mean_ms: None,
             quick: false,
+            broken_off: None,
             runs: Vec::new(),
             summaries: Vec::new(),
             verdicts: Vec::new(),
@@ -144,7 +148,17 @@ impl Session {
         if run.repeat > 0 {
             self.progress.step();
         }
+        let what = format!("{}, {}, repeat {}", run.strategy, run.workload, run.repeat);
+        self.counted(&what, &run.db_queries);
         self.results.runs.push(run);
+    }
+
+    /// Notes a check that does not hold where the two counts of `what` disagree.
+    pub fn counted(&mut self, what: &str, queries: &DbQueries) {
+        if !queries.agree() {
+            let name = format!("{what}: both counts of statements agree");
+            self.check(&name, queries.both(), false);
+        }
     }
 
     /// Keeps what something that happened has cost.
@@ -177,8 +191,9 @@ impl Session {
     /// Keeps a ratio, and checks its bar.
     pub fn ratio(&mut self, ratio: Ratio) {
         let found = format!(
-            "{:.3} (95 % interval {:.3} to {:.3}, {} rounds)",
+            "{:.3} ({} interval {:.3} to {:.3}, {} rounds)",
             ratio.ratio.median,
+            ratio.ratio.confidence(),
             ratio.ratio.low,
             ratio.ratio.high,
             ratio.numerator_rps.len()
@@ -200,6 +215,15 @@ impl Session {
     /// Notes what the page's statement costs uncached.
     pub fn statement_mean_ms(&mut self, mean: Option<f64>) {
         self.results.statement_mean_ms = mean;
+    }
+
+    /// Notes that it ended early, and sums up what there is; nothing of it is a claim.
+    pub fn broken_off(&mut self, why: String) {
+        let results = &mut self.results;
+        (results.summaries, results.verdicts) = (summaries(&results.runs), verdicts(&results.runs));
+        results.summaries.iter_mut().for_each(|summary| summary.claim = false);
+        results.verdicts.iter_mut().for_each(|verdict| verdict.claim = false);
+        results.broken_off = Some(why);
     }
 
     /// What has been found so far.

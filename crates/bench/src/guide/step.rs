@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
 use super::outcome::{Phase, StepResult};
@@ -32,12 +32,12 @@ pub(super) async fn measure_step(
     let replicas = Replicas::start(bed, api, guide.run.replicas, Spread::RoundRobin).await?;
     let each: Arc<[Request]> = ground.each(guide).into();
     let fill = in_order(replicas.targets(), FILLING, each);
-    let fill = measured_by(bed, replicas.apis(), Labels::default(), fill).await?;
+    let fill = agreed(measured_by(bed, replicas.apis(), Labels::default(), fill).await?)?;
 
     let schedule = ground.schedule(guide, Part::Calm)?;
     let connections = guide.traffic.connections;
     let load = open_loop(replicas.targets(), connections, schedule.due, schedule.requests);
-    let calm = measured_by(bed, replicas.apis(), Labels::default(), load).await?;
+    let calm = agreed(measured_by(bed, replicas.apis(), Labels::default(), load).await?)?;
     let writes = match word(&settings, "strategy") {
         "ttl" => Writes::Untold,
         "write-through" => Writes::Publish,
@@ -58,7 +58,7 @@ pub(super) async fn measure_step(
         };
         tokio::join!(load, cut).0
     };
-    let outage = measured_by(bed, replicas.apis(), Labels::default(), load).await?;
+    let outage = agreed(measured_by(bed, replicas.apis(), Labels::default(), load).await?)?;
 
     let environment = replicas.environment().to_owned();
     replicas.stop().await;
@@ -73,6 +73,13 @@ pub(super) async fn measure_step(
     let mut sequence = fill.sent;
     sequence.extend(calm.sent);
     Ok((result, sequence))
+}
+
+/// What the document would say is said twice, or not at all.
+fn agreed(measured: Measured) -> Result<Measured> {
+    let queries = &measured.run.db_queries;
+    ensure!(queries.agree(), "the counts of statements disagree: {}", queries.both());
+    Ok(measured)
 }
 
 fn api_settings(guide: &Guide, settings: &Settings, admin_url: &str) -> ApiSettings {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::client::Request;
@@ -13,6 +15,8 @@ use super::targets::{Connections, Targets};
 
 /// Connections that are made at once: a server's queue for new ones is not long.
 const CONNECTING: usize = 64;
+/// A connection that is not answered for so long is one that nobody accepts.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A closed loop's settings.
 #[derive(Clone, Debug)]
@@ -29,15 +33,19 @@ pub struct ClosedLoop {
 
 /// Sends requests as fast as answers come; `make(worker)` makes each worker's stream of them.
 ///
+/// # Errors
+///
+/// When the server does not accept so many connections.
+///
 /// # Panics
 ///
 /// When a worker panics.
-pub async fn closed_loop<S>(settings: ClosedLoop, make: impl Fn(u64) -> S) -> Outcome
+pub async fn closed_loop<S>(settings: ClosedLoop, make: impl Fn(u64) -> S) -> Result<Outcome>
 where
     S: FnMut() -> Request + Send + 'static,
 {
     let ClosedLoop { targets, connections, length, think } = settings;
-    let clients = connect(&targets, connections).await;
+    let clients = connected(&targets, connections).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
@@ -69,26 +77,62 @@ where
     }
     // To the last answer: all that is counted lies within.
     outcome.seconds = start.elapsed().as_secs_f64();
-    outcome
+    Ok(outcome)
 }
 
 /// The users' connections, made before the clock runs.
-pub(super) async fn connect(targets: &Targets, connections: usize) -> Vec<Connections> {
+///
+/// # Errors
+///
+/// When one is not answered within `patience`. A refused one is an error of the load instead, request
+/// by request.
+async fn connect(
+    targets: &Targets,
+    connections: usize,
+    patience: Duration,
+) -> Result<Vec<Connections>> {
     let turns = Arc::new(Semaphore::new(CONNECTING));
-    let connecting: Vec<_> = (0..connections)
-        .map(|_| {
-            let (targets, turns) = (targets.clone(), Arc::clone(&turns));
-            tokio::spawn(async move {
-                let _turn = turns.acquire().await.expect("it is never closed");
-                let mut client = Connections::new(targets);
-                client.open().await;
-                client
-            })
-        })
-        .collect();
-    let mut clients = Vec::with_capacity(connections);
-    for client in connecting {
-        clients.push(client.await.expect("connecting does not panic"));
+    let mut connecting = JoinSet::new();
+    for _ in 0..connections {
+        let (targets, turns) = (targets.clone(), Arc::clone(&turns));
+        connecting.spawn(async move {
+            let _turn = turns.acquire().await.expect("it is never closed");
+            let mut client = Connections::new(targets);
+            tokio::time::timeout(patience, client.open()).await.map(|()| client)
+        });
     }
-    clients
+    let mut clients = Vec::with_capacity(connections);
+    while let Some(client) = connecting.join_next().await {
+        let client = client.expect("connecting does not panic");
+        clients.push(client.with_context(|| {
+            format!(
+                "the service accepted {} of {connections} connections and left the next one without \
+                 an answer for {patience:?}: its server.max_connections, or a stall",
+                clients.len()
+            )
+        })?);
+    }
+    Ok(clients)
+}
+
+/// The connections of a load, as [`connect`] makes them.
+pub(super) async fn connected(targets: &Targets, connections: usize) -> Result<Vec<Connections>> {
+    connect(targets, connections, ACCEPTED_WITHIN).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_accepts_no_more_connections_is_named() {
+        // The kernel takes the connection; nobody ever answers on it.
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let targets = Targets::from(listener.local_addr().expect("an address"));
+        let error = connect(&targets, 3, Duration::from_millis(50)).await.map(drop);
+        let message = format!("{:#}", error.expect_err("nobody answers"));
+        assert!(message.contains("0 of 3") && message.contains("max_connections"), "{message}");
+    }
 }

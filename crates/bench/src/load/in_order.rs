@@ -4,24 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use anyhow::Result;
+
 use super::Outcome;
 use super::client::Request;
+use super::closed::connected;
 use super::sent::now_us;
-use super::targets::{Connections, Targets};
+use super::targets::Targets;
 
 /// Sends every request once, each when one of `connections` is free for it. With one
 /// connection the order of the answers is that of the requests.
 ///
+/// # Errors
+///
+/// When the server does not accept so many connections.
+///
 /// # Panics
 ///
 /// When a worker panics.
-pub async fn in_order(targets: Targets, connections: usize, requests: Arc<[Request]>) -> Outcome {
+pub async fn in_order(
+    targets: Targets,
+    connections: usize,
+    requests: Arc<[Request]>,
+) -> Result<Outcome> {
+    let clients = connected(&targets, connections).await?;
     let next = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
-    let workers: Vec<_> = (0..connections)
-        .map(|_| {
+    let workers: Vec<_> = clients
+        .into_iter()
+        .map(|mut client| {
             let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
-            let mut client = Connections::new(targets.clone());
             tokio::spawn(async move {
                 let mut outcome = Outcome::empty();
                 loop {
@@ -39,5 +51,5 @@ pub async fn in_order(targets: Targets, connections: usize, requests: Arc<[Reque
         outcome.merge(worker.await.expect("a worker does not panic"));
     }
     outcome.seconds = start.elapsed().as_secs_f64();
-    outcome
+    Ok(outcome)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
+
 use super::client::Request;
 use super::{ClosedLoop, OpenLoop, Outcome, Targets, closed_loop, open_loop, steady};
 
@@ -20,13 +22,17 @@ pub struct LoopsCompared {
 
 /// Asks `targets` in a closed loop and then in an open one, each for `length`, while
 /// `stall(after)` brings the server to a stop at that time of each.
+///
+/// # Errors
+///
+/// As either loop.
 pub async fn compare_loops(
     targets: &Targets,
     rate: f64,
     length: Duration,
     request: &Request,
     stall: impl AsyncFn(Duration),
-) -> LoopsCompared {
+) -> Result<LoopsCompared> {
     let after = length / 3;
     let users =
         ClosedLoop { targets: targets.clone(), connections: USERS, length, think: Duration::ZERO };
@@ -41,5 +47,5 @@ pub async fn compare_loops(
     let connections = (rate * 2.0).clamp(64.0, 2_048.0) as usize;
     let (open, ()) =
         tokio::join!(open_loop(targets.clone(), connections, due, requests), stall(after));
-    LoopsCompared { open, closed }
+    Ok(LoopsCompared { open: open?, closed: closed? })
 }

@@ -84,6 +84,12 @@ impl Outcome {
         self.latency.saturating_record(micros);
     }
 
+    /// Takes in a request that was given up `micros` after it was due.
+    pub(crate) fn unanswered(&mut self, micros: u64) {
+        self.errors += 1;
+        self.latency.saturating_record(micros);
+    }
+
     /// Answers in a second.
     #[must_use]
     pub fn rate(&self) -> f64 {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
 use super::client::Request;
-use super::closed::connect;
+use super::closed::connected;
 use super::sent::now_us;
 use super::targets::{Connections, Targets};
 use super::{Outcome, histogram};
@@ -34,37 +36,44 @@ pub struct OpenLoop {
 struct Shared {
     due: Vec<Duration>,
     requests: Vec<Request>,
+    /// When no answer is waited for any more.
+    end: Instant,
     released: Semaphore,
     next: AtomicUsize,
     /// Connections on which no answer is awaited.
     idle: AtomicUsize,
 }
 
-/// Sends `requests[i]` when `due[i]` has passed, over `connections` connections.
+/// Sends `requests[i]` when `due[i]` has passed, over `connections` connections. A request that is not
+/// answered by the end is an error that lasted from when it was due until then.
+///
+/// # Errors
+///
+/// When the server does not accept so many connections.
 ///
 /// # Panics
 ///
-/// When there are fewer requests than times.
+/// When there are fewer requests than times, or a worker panics.
 pub async fn open_loop(
     targets: Targets,
     connections: usize,
     due: Vec<Duration>,
     requests: Vec<Request>,
-) -> OpenLoop {
+) -> Result<OpenLoop> {
     assert!(requests.len() >= due.len(), "a request for every time");
     // Connections are made before the clock runs.
-    let clients = connect(&targets, connections).await;
-    let end = due.last().copied().unwrap_or_default() + PATIENCE;
-    let wanted = due.len() as u64;
+    let clients = connected(&targets, connections).await?;
+    let start = Instant::now();
+    let end = start + due.last().copied().unwrap_or_default() + PATIENCE;
     let shared = Arc::new(Shared {
         due,
         requests,
+        end,
         released: Semaphore::new(0),
         next: AtomicUsize::new(0),
         idle: AtomicUsize::new(connections),
     });
 
-    let start = Instant::now();
     let pacer = {
         let shared = Arc::clone(&shared);
         // A thread of its own: Tokio's timers tick in milliseconds.
@@ -77,26 +86,14 @@ pub async fn open_loop(
     let mut outcome = Outcome::empty();
     let mut late = histogram();
     for worker in workers {
-        let abort = worker.abort_handle();
-        let left = end.saturating_sub(start.elapsed());
-        match tokio::time::timeout(left, worker).await {
-            Ok(Ok((part, own))) => {
-                outcome.merge(part);
-                late.add(&own).expect("all histograms have the same bounds");
-            }
-            _ => abort.abort(),
-        }
-    }
-    // What was not answered in time is an error that lasted at least until now.
-    let unanswered = wanted - outcome.answered.min(wanted);
-    outcome.errors += unanswered;
-    if unanswered > 0 {
-        outcome.latency.saturating_record_n(PATIENCE.as_micros() as u64, unanswered);
+        let (part, own) = worker.await.expect("a worker does not panic");
+        outcome.merge(part);
+        late.add(&own).expect("all histograms have the same bounds");
     }
     outcome.seconds = start.elapsed().as_secs_f64();
     let pacing_p99_ms = pacer.join().unwrap_or(f64::INFINITY);
     let late_p99_ms = pacing_p99_ms.max(late.value_at_quantile(0.99) as f64 / 1_000.0);
-    OpenLoop { outcome, late_p99_ms }
+    Ok(OpenLoop { outcome, late_p99_ms })
 }
 
 /// Releases each request when it is due; returns how late the latest hundredth was, in
@@ -143,15 +140,23 @@ async fn work(
         let (Some(due), Some(request)) = (shared.due.get(index), shared.requests.get(index)) else {
             return (outcome, late);
         };
+        let lasted_us = || start.elapsed().saturating_sub(*due).as_micros() as u64;
+        if Instant::now() >= shared.end {
+            // No connection came free for it in time.
+            outcome.unanswered(lasted_us());
+            continue;
+        }
         // With all connections in use it is the server who is waited for.
         let others_idle = shared.idle.fetch_sub(1, Ordering::SeqCst) > 1;
         if others_idle && shared.released.available_permits() == 0 {
-            late.saturating_record(start.elapsed().saturating_sub(*due).as_micros() as u64);
+            late.saturating_record(lasted_us());
         }
         let begun_us = now_us();
-        let answer = client.send(index, request).await;
+        let answer = timeout_at(shared.end.into(), client.send(index, request)).await;
         shared.idle.fetch_add(1, Ordering::SeqCst);
-        let micros = start.elapsed().saturating_sub(*due).as_micros() as u64;
-        outcome.note(request, &answer, begun_us, micros);
+        match answer {
+            Ok(answer) => outcome.note(request, &answer, begun_us, lasted_us()),
+            Err(_elapsed) => outcome.unanswered(lasted_us()),
+        }
     }
 }

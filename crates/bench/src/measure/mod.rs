@@ -22,4 +22,4 @@ pub use redis::{RedisNode, forget_environment, redis_nodes};
 pub use run::{Labels, Loaded, Measured, measured, measured_by, used};
 pub use sampler::{ProcessUse, Sampler, Watched};
 pub use staleness::{Staleness, StalenessMs};
-pub use statistics::{Interval, bootstrap_difference, bootstrap_median, median};
+pub use statistics::{Interval, difference_interval, median, median_interval};

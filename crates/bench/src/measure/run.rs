@@ -30,6 +30,8 @@ pub struct Labels {
     pub offered_rps: Option<f64>,
     /// Users of a closed loop.
     pub users: Option<u32>,
+    /// How long the load is to take, in seconds; none: as long as its requests do.
+    pub planned_seconds: Option<f64>,
     /// Bytes of data in all Redis nodes before the processes were started, where that is known.
     pub redis_before_bytes: Option<u64>,
 }
@@ -71,7 +73,7 @@ pub async fn measured<L: Into<Loaded>>(
     bed: &Bed,
     api: &Api,
     labels: Labels,
-    load: impl Future<Output = L>,
+    load: impl Future<Output = Result<L>>,
 ) -> Result<Run> {
     let measured = measured_by(bed, std::slice::from_ref(api), labels, load).await?;
     Ok(measured.run)
@@ -81,12 +83,13 @@ pub async fn measured<L: Into<Loaded>>(
 ///
 /// # Errors
 ///
-/// When a counter cannot be read, or the two counts of statements disagree.
+/// When the load cannot begin, or a counter cannot be read. Two counts of statements that disagree are
+/// in the run: [`DbQueries::agree`].
 pub async fn measured_by<L: Into<Loaded>>(
     bed: &Bed,
     apis: &[Api],
     labels: Labels,
-    load: impl Future<Output = L>,
+    load: impl Future<Output = Result<L>>,
 ) -> Result<Measured> {
     let settings = apis[0].settings();
     let redis_before = redis_nodes(bed).await?;
@@ -95,12 +98,11 @@ pub async fn measured_by<L: Into<Loaded>>(
     let roles: Vec<String> = apis.iter().map(|api| api.role().to_owned()).collect();
     let connections = ConnectionCount::start(&settings.admin_url, roles.clone());
     let pulse = Pulse::start(&settings.admin_url, roles);
-    let Loaded { outcome, late_p99_ms } = load.await.into();
+    let Loaded { outcome, late_p99_ms } = load.await?.into();
     let processes = sampler.stop();
     let connections_peak = connections.stop().await?;
     let busiest = pulse.stop().await?;
     let counts = Snapshot::take(apis).await?.since(&before);
-    counts.agree()?;
     let redis_after = redis_nodes(bed).await?;
 
     let cpu_seconds = Cpu::of(&processes);
@@ -114,6 +116,7 @@ pub async fn measured_by<L: Into<Loaded>>(
         strategy: settings.strategy.clone(),
         tiers: settings.tiers.clone(),
         ttl_ms: settings.ttl_ms,
+        l1_ttl_ms: settings.l1_ttl_ms,
         workload: labels.workload,
         replicas: u32::try_from(apis.len()).unwrap_or(u32::MAX),
         db_latency_ms: bed.db_latency().map(|latency: Duration| latency.as_secs_f64() * 1e3),
@@ -125,6 +128,7 @@ pub async fn measured_by<L: Into<Loaded>>(
         hits: outcome.hits,
         stale_answers: outcome.stale,
         seconds: outcome.seconds,
+        planned_seconds: labels.planned_seconds,
         offered_rps: labels.offered_rps,
         achieved_rps: outcome.rate(),
         latency_ms: LatencyMs::of(&outcome),

@@ -9,6 +9,9 @@ use crate::results::{Results, Run, repeats};
 /// The whole report.
 pub(super) fn page(results: &Results) -> String {
     let mut text = String::from("# Larder benchmark\n\n");
+    if let Some(why) = &results.broken_off {
+        let _ = writeln!(text, "**Broken off**: {}. What follows is no claim.\n", clean(why));
+    }
     if !results.verdicts.is_empty() {
         verdicts(&mut text, results);
     } else {
@@ -25,7 +28,11 @@ pub(super) fn page(results: &Results) -> String {
     for summary in figures {
         let name = clean(&summary.cell.label());
         let _ = writeln!(text, "### {name}, {}: medians\n", clean(&summary.cell.workload));
-        let _ = writeln!(text, "| figure | median (95 % interval) |\n| --- | --- |");
+        let _ = writeln!(
+            text,
+            "| figure | median ({} interval) |\n| --- | --- |",
+            summary.confidence()
+        );
         for metric in &summary.metrics {
             let _ = writeln!(text, "| {} | {} |", metric.name, interval(metric.value));
         }
@@ -75,7 +82,7 @@ fn verdicts(text: &mut String, results: &Results) {
             times(verdict.times_faster_mean),
             times(verdict.times_faster_p99),
             staleness(verdict),
-            claim(verdict, results.quick)
+            claim(verdict, results)
         );
     }
     text.push('\n');
@@ -84,15 +91,15 @@ fn verdicts(text: &mut String, results: &Results) {
 fn cell_table(text: &mut String, runs: &[&Run]) {
     text.push_str(
         "| repeat | requests | errors | answered/s | mean ms | p99 ms | queries counted | by Postgres \
-         | loads | floor | L1 | L2 | again |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+         | relay | loads | floor | L1 | L2 | again |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     let ratio = |ratio: Option<f64>| ratio.map_or(String::new(), |ratio| format!("{ratio:.3}"));
     for run in runs {
         let queries = &run.db_queries;
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {} | {} | {} | {} | {} | {} | {} |",
             run.repeat,
             run.requests,
             run.errors,
@@ -101,6 +108,7 @@ fn cell_table(text: &mut String, runs: &[&Run]) {
             run.latency_ms.p99,
             queries.counted,
             queries.pg_stat_statements,
+            queries.relay,
             queries.loads,
             queries.floor.map_or(String::new(), |floor| floor.to_string()),
             ratio(run.hit_ratio.l1),

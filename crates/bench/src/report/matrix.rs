@@ -98,11 +98,11 @@ fn table(cells: &[&Summary]) -> Markup {
         }
     }
     html! {
-        details open { summary { "the numbers: medians (95 % intervals)" }
+        details open { summary { "the numbers: medians with their intervals" }
             div.wide { table {
                 thead { tr { th { "figure" }
                     @for summary in cells {
-                        th { (summary.cell.label()) " (" (summary.repeats) " repeats"
+                        th { (summary.cell.label()) " (" (summary.repeats) " repeats, " (summary.confidence()) " intervals"
                              @if !summary.claim { ", no claim" } ")" }
                     }
                 } }

@@ -77,7 +77,8 @@ fn summary(results: &Results) -> Markup {
     let by = |name: &str| results.ratios.iter().find(|ratio| ratio.name.starts_with(name));
     let times = |ratio: &Ratio| {
         let Ratio { ratio, .. } = ratio;
-        format!("{:.2} (95 % interval {:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
+        let sure = ratio.confidence();
+        format!("{:.2} ({sure} interval {:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
     };
     html! {
         ul.summary {
@@ -202,7 +203,7 @@ fn conditions(results: &Results) -> Markup {
             "its processors: ratios within one run mean more than absolute figures. Statements "
             "are counted twice, by the application at its one executor and by Postgres "
             "(" code { "pg_stat_statements" } ", for a role that nobody else uses); a run whose "
-            "counts disagree is an error and is not reported. Staleness is that of sampled answers, "
+            "counts disagree is a check above that does not hold. Staleness is that of sampled answers, "
             "each compared with Postgres afterwards; " code { "larder-bench verify" }
             " checks every read." }
     }

@@ -9,7 +9,7 @@ pub(super) fn ratios(results: &Results) -> Markup {
     html! {
         @if !results.ratios.is_empty() {
             h2 { "Ratios" }
-            p { "Medians of paired rounds with their 95 % bootstrap intervals; all sides ask for the "
+            p { "Medians of paired rounds with intervals that hold the true one as often as is said; all sides ask for the "
                 "same products in the same order, in a closed loop, from a warm cache. Processor "
                 "microseconds are those of one request: API, Postgres, Redis, load generator." }
             div.wide { table {
@@ -23,7 +23,8 @@ pub(super) fn ratios(results: &Results) -> Markup {
                         tr {
                             td { (ratio.name) }
                             td.n { strong { (format!("{:.3}", ratio.ratio.median)) } }
-                            td.n { (format!("{:.3} – {:.3}", ratio.ratio.low, ratio.ratio.high)) }
+                            td.n { (format!("{:.3} – {:.3}", ratio.ratio.low, ratio.ratio.high))
+                                " (" (ratio.ratio.confidence()) ")" }
                             td.n { @if let Some(bar) = ratio.bar { "≥ " (bar) } }
                             td.n { (ratio.numerator_rps.len()) }
                             td.n { (middle(&ratio.numerator_rps)) " / " (middle(&ratio.denominator_rps)) }
@@ -120,7 +121,7 @@ fn table_of(runs: &[&Run]) -> Markup {
                 th { "strategy" } th { "tiers" } th { "workload" } th { "processes" } th { "offered/s" } th { "answered/s" }
                 th { "requests" } th { "errors" }
                 th { "mean ms" } th { "p50" } th { "p99" } th { "max" }
-                th { "queries counted" } th { "by Postgres" } th { "loads" } th { "floor" } th { "efficiency" }
+                th { "queries counted" } th { "by Postgres" } th { "relay" } th { "loads" } th { "floor" } th { "efficiency" }
                 th { "rows" } th { "coalesced (process, cluster)" } th { "staleness p99 ms" }
                 th { "L1 hit ratio" } th { "L2 hit ratio" } th { "Redis round trips" } th { "CPU s (API, PG, Redis, load)" }
             } }
@@ -138,6 +139,7 @@ fn table_of(runs: &[&Run]) -> Markup {
                         td.n { (ms(run.latency_ms.mean)) } td.n { (ms(run.latency_ms.p50)) }
                         td.n { (ms(run.latency_ms.p99)) } td.n { (ms(run.latency_ms.max)) }
                         td.n { (run.db_queries.counted) } td.n { (run.db_queries.pg_stat_statements) }
+                        td.n { (run.db_queries.relay) }
                         td.n { (run.db_queries.loads) }
                         td.n { @if let Some(floor) = run.db_queries.floor { (floor) } }
                         td.n { @if let Some(efficiency) = run.query_efficiency { (format!("{efficiency:.4}")) } }

@@ -10,6 +10,7 @@ fn run(strategy: &str, offered: Option<f64>, floor: Option<u64>) -> Run {
         strategy: strategy.to_owned(),
         tiers: "l2".into(),
         ttl_ms: 0,
+        l1_ttl_ms: 0,
         workload: "open loop".into(),
         replicas: 1,
         db_latency_ms: None,
@@ -21,6 +22,7 @@ fn run(strategy: &str, offered: Option<f64>, floor: Option<u64>) -> Run {
         hits: 900,
         stale_answers: 0,
         seconds: 1.0,
+        planned_seconds: Some(1.0),
         offered_rps: offered,
         achieved_rps: offered.unwrap_or(900.0),
         latency_ms: LatencyMs { mean: 1.5, p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 },
@@ -32,6 +34,8 @@ fn run(strategy: &str, offered: Option<f64>, floor: Option<u64>) -> Run {
             sampled: 0,
             unknown: 0,
             failed: 0,
+            apart: 0,
+            relay: 31,
         },
         query_efficiency: None,
         db_busiest: 30,
@@ -91,6 +95,7 @@ fn results() -> Results {
         statement: "SELECT '</pre><img src=x>'".into(),
         statement_mean_ms: Some(2.5),
         quick: false,
+        broken_off: None,
         summaries: Vec::new(),
         verdicts: Vec::new(),
         events: Vec::new(),
@@ -103,7 +108,7 @@ fn results() -> Results {
         ],
         ratios: vec![Ratio {
             name: "cached page / no cache".into(),
-            ratio: Interval { median: 23.4, low: 22.0, high: 25.0 },
+            ratio: Interval { median: 23.4, low: 22.0, high: 25.0, coverage: 0.961 },
             numerator_rps: vec![20_000.0],
             denominator_rps: vec![854.0],
             numerator_cpu_us: Cpu::default(),
@@ -129,29 +134,40 @@ fn the_report_is_one_file_that_escapes_what_it_shows() {
 
 #[test]
 fn the_first_screen_says_what_was_saved_and_whether_that_is_a_claim() {
-    let text = page(&compared(5)).into_string();
+    let text = page(&compared(6)).into_string();
     let screen = &text[..text.find("<figure").expect("pictures follow")];
     for shown in [
         "read-through l2 saved 90.0 % (90.0 to 90.0) of the database queries",
         "≤ 10 ms at the longest",
-        "15 / 500",
+        "18 / 600",
         ">claim<",
+        "6 (96.8 %)",
+        "31 statements at the most in a run",
     ] {
         assert!(screen.contains(shown), "{shown} in {screen}");
     }
-    let few = page(&compared(4)).into_string();
+    let few = page(&compared(5)).into_string();
     assert!(few.contains("no claim: too few repeats") && !few.contains(">claim<"));
-    let mut unsure = compared(5);
+    let mut unsure = compared(6);
     unsure.runs[3].generator = Generator::judge(1.9, 1.0, 2, None);
     unsure.verdicts = verdicts(&unsure.runs);
     assert!(page(&unsure).into_string().contains("no claim: the load generator does not vouch"));
-    let quick = Results { quick: true, ..compared(5) };
+    let mut part = compared(6);
+    part.broken_off = Some("<interrupted>".into());
+    for text in [page(&part).into_string(), markdown::page(&part)] {
+        assert!(
+            text.contains("&lt;interrupted&gt;") || text.contains("&lt;interrupted>"),
+            "{text}"
+        );
+        assert!(text.contains("Broken off") && text.contains("no claim: broken off"), "{text}");
+    }
+    let quick = Results { quick: true, ..compared(6) };
     assert!(page(&quick).into_string().contains("A quick look, not a claim"));
 }
 
 #[test]
 fn with_nothing_to_compare_the_first_screen_says_what_was_measured() {
-    let mut results = compared(5);
+    let mut results = compared(6);
     results.runs.retain(|run| run.strategy != "none");
     (results.summaries, results.verdicts) = (summaries(&results.runs), verdicts(&results.runs));
     let text = page(&results).into_string();
@@ -163,7 +179,7 @@ fn with_nothing_to_compare_the_first_screen_says_what_was_measured() {
 
 #[test]
 fn costs_can_be_changed_without_a_network_and_markdown_says_the_same() {
-    let results = compared(5);
+    let results = compared(6);
     let text = page(&results).into_string();
     // One core of the API for 3.6 s in 1,000 requests: an hour for a million.
     assert!(text.contains("data-takes=\"api\" data-value=\"1\""), "{text}");

@@ -8,6 +8,10 @@ use crate::results::{REPEATS_FOR_A_CLAIM, Results, Summary, Verdict};
 pub(super) fn screen(results: &Results) -> Markup {
     let machine = &results.machine;
     html! {
+        @if let Some(why) = &results.broken_off {
+            p.quick { strong { "Broken off: " } (why) ". What follows is what had been measured, and no "
+                "claim." }
+        }
         @if results.verdicts.is_empty() {
             (alone(results))
         } @else {
@@ -18,12 +22,13 @@ pub(super) fn screen(results: &Results) -> Markup {
             p.headline { (headline(results)) }
             p { "Compared with " strong { (results.verdicts[0].baseline.label()) } " on "
                 (machine.cpu) ", " (machine.cores) " cores, " (machine.postgres) ", "
-                (machine.redis) "; medians of paired repeats with 95 % bootstrap intervals." }
+                (machine.redis) "; medians of paired repeats, and the interval that holds the true one as often as "
+                "is said beside the number of repeats." }
             div.wide { table {
                 thead { tr {
                     th { "strategy" } th { "load" } th { "database queries saved" }
                     th { "times as fast (mean)" } th { "times as fast (p99)" }
-                    th { "staleness p99, longest" } th { "wrong / sampled" } th { "repeats" } th {}
+                    th { "staleness p99, longest" } th { "wrong / sampled" } th { "repeats (interval)" } th {}
                 } }
                 tbody {
                     @for verdict in &results.verdicts {
@@ -36,16 +41,29 @@ pub(super) fn screen(results: &Results) -> Markup {
                             td.n { @if let Some((stale, sampled)) = verdict.stale_of_sampled {
                                 (stale) " / " (sampled)
                             } }
-                            td.n { (verdict.repeats) }
-                            td { (claim(verdict, results.quick)) }
+                            td.n { (verdict.repeats) " (" (verdict.queries_saved.confidence()) ")" }
+                            td { (claim(verdict, results)) }
                         }
                     }
                 }
             } }
+            (relay(results))
             @if results.runs.iter().any(|run| run.db_latency_ms.is_some()) {
                 p.quick { "Postgres was put further away by a proxy: see "
                     "“database … ms away” beside each strategy." }
             }
+        }
+    }
+}
+
+/// What none of the figures holds.
+fn relay(results: &Results) -> Markup {
+    let most = results.runs.iter().map(|run| run.db_queries.relay).max().unwrap_or(0);
+    html! {
+        @if most > 0 {
+            p { "Queries are those of the service's role. The change feed of its processes has another one, "
+                "and asks Postgres whatever the load is: " (most) " statements at the most in a run, which "
+                "are in no figure but the column “relay” below." }
         }
     }
 }
@@ -110,8 +128,10 @@ pub(super) fn headline(results: &Results) -> String {
     )
 }
 
-pub(super) fn claim(verdict: &Verdict, quick: bool) -> &'static str {
-    if quick || verdict.repeats < REPEATS_FOR_A_CLAIM {
+pub(super) fn claim(verdict: &Verdict, results: &Results) -> &'static str {
+    if results.broken_off.is_some() {
+        "no claim: broken off"
+    } else if results.quick || verdict.repeats < REPEATS_FOR_A_CLAIM {
         "no claim: too few repeats"
     } else if verdict.claim {
         "claim"
@@ -121,7 +141,7 @@ pub(super) fn claim(verdict: &Verdict, quick: bool) -> &'static str {
 }
 
 pub(super) fn percent(part: Interval) -> String {
-    let Interval { median, low, high } = part;
+    let Interval { median, low, high, .. } = part;
     format!("{:.1} % ({:.1} to {:.1})", median * 100.0, low * 100.0, high * 100.0)
 }
 

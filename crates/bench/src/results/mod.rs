@@ -36,6 +36,9 @@ pub struct Results {
     /// Whether this is a quick look: too short for a claim, whatever the intervals say.
     #[serde(default)]
     pub quick: bool,
+    /// Why it ended before all was measured, if it did: what is there is a part, and no claim.
+    #[serde(default)]
+    pub broken_off: Option<String>,
     /// Each run.
     pub runs: Vec<Run>,
     /// The repeats of each cell together.
@@ -148,7 +151,22 @@ pub struct Check {
     pub holds: bool,
 }
 
+/// A file that is there, and no results.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: not results of this larder-bench: {error}; run it again")]
+pub struct BadResults {
+    file: String,
+    line: usize,
+    error: serde_json::Error,
+}
+
 impl Results {
+    /// Whether nothing has been measured.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.ratios.is_empty() && self.checks.is_empty()
+    }
+
     /// Writes `results.json` and `results.csv` into `folder`.
     ///
     /// # Errors
@@ -166,17 +184,15 @@ impl Results {
     ///
     /// # Errors
     ///
-    /// When it is not there, or not ours.
+    /// When it is not there; when it is not ours, [`BadResults`].
     pub fn read(path: &Path) -> Result<Self> {
         let file = if path.is_dir() { path.join("results.json") } else { path.to_owned() };
         let text = std::fs::read(&file).with_context(|| {
             format!("{}: a folder with results.json is needed, or that file", file.display())
         })?;
         serde_json::from_slice(&text).map_err(|error| {
-            let (line, file) = (error.line(), file.display());
-            anyhow::anyhow!(
-                "{file}:{line}: not results of this larder-bench: {error}; run it again"
-            )
+            let (line, file) = (error.line(), file.display().to_string());
+            BadResults { file, line, error }.into()
         })
     }
 

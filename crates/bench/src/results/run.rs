@@ -16,6 +16,9 @@ pub struct Run {
     /// Life of an entry in milliseconds; 0: unbounded.
     #[serde(default)]
     pub ttl_ms: u64,
+    /// How many milliseconds L1 serves an entry without asking L2; 0: not known.
+    #[serde(default)]
+    pub l1_ttl_ms: u64,
     /// What was asked for, and how.
     pub workload: String,
     /// API processes.
@@ -44,6 +47,9 @@ pub struct Run {
     /// How long it took, in seconds.
     #[serde(default)]
     pub seconds: f64,
+    /// How long it was to take, in seconds; none: as long as its requests do.
+    #[serde(default)]
+    pub planned_seconds: Option<f64>,
     /// Requests a second that were scheduled; none in a closed loop.
     pub offered_rps: Option<f64>,
     /// Answers a second.
@@ -133,6 +139,12 @@ pub struct DbQueries {
     pub unknown: u64,
     /// Refused or never sent.
     pub failed: u64,
+    /// By how many statements both counts disagree, process by process.
+    #[serde(default)]
+    pub apart: u64,
+    /// Statements of the processes' change feeds, under roles of their own: in no other figure.
+    #[serde(default)]
+    pub relay: u64,
 }
 
 /// Lookups answered by each tier.
@@ -242,6 +254,28 @@ impl DbQueries {
             sampled: counts.sampled,
             unknown: counts.unknown,
             failed: counts.failed,
+            apart: counts.apart,
+            relay: counts.relay,
         }
+    }
+
+    /// Whether Postgres counted as many statements as the application, for each process: all that it
+    /// completed, and some of those of unknown outcome.
+    #[must_use]
+    pub const fn agree(&self) -> bool {
+        let most = self.counted + self.unknown;
+        self.apart == 0
+            && self.counted <= self.pg_stat_statements
+            && self.pg_stat_statements <= most
+    }
+
+    /// Both counts, for people.
+    #[must_use]
+    pub fn both(&self) -> String {
+        let Self { counted, pg_stat_statements, unknown, apart, .. } = self;
+        format!(
+            "{counted} counted (and {unknown} of unknown outcome), {pg_stat_statements} by Postgres, \
+             {apart} apart, process by process"
+        )
     }
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
-use crate::measure::{Interval, bootstrap_median};
+use crate::measure::{Interval, median_interval};
+use crate::scenario::Contender;
 
-/// With fewer repeats, a difference is no claim.
-pub const REPEATS_FOR_A_CLAIM: usize = 5;
+/// With fewer repeats a difference is no claim: no interval holds a median with 95 % then.
+pub const REPEATS_FOR_A_CLAIM: usize = 6;
 
 /// What makes two runs repeats of each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Cell {
     pub tiers: String,
     /// Life of an entry in milliseconds; 0: unbounded.
     pub ttl_ms: u64,
+    /// How many milliseconds L1 serves an entry without asking L2; 0: not known.
+    #[serde(default)]
+    pub l1_ttl_ms: u64,
     /// API processes.
     pub replicas: u32,
     /// What was asked for, and how.
@@ -98,13 +102,14 @@ impl Cell {
             strategy: run.strategy.clone(),
             tiers: run.tiers.clone(),
             ttl_ms: run.ttl_ms,
+            l1_ttl_ms: run.l1_ttl_ms,
             replicas: run.replicas,
             workload: run.workload.clone(),
             db_latency_ms: run.db_latency_ms,
         }
     }
 
-    /// Strategy, tiers, TTL and processes, for people.
+    /// Strategy, tiers, TTLs (L1's where it is not the usual one) and processes, for people.
     #[must_use]
     pub fn label(&self) -> String {
         let mut label = self.strategy.clone();
@@ -113,6 +118,10 @@ impl Cell {
         }
         if self.ttl_ms > 0 {
             label += &format!(", TTL {} ms", self.ttl_ms);
+        }
+        let usual = [0, Contender::none().l1_ttl_ms];
+        if self.tiers.contains("l1") && !usual.contains(&self.l1_ttl_ms) {
+            label += &format!(", L1 {} ms", self.l1_ttl_ms);
         }
         if self.replicas != 1 {
             label += &format!(", {} processes", self.replicas);
@@ -151,14 +160,18 @@ impl Summary {
             .iter()
             .filter_map(|(name, _, of)| {
                 let values: Vec<f64> = runs.iter().filter_map(|run| of(run)).collect();
-                (values.len() == runs.len()).then(|| Metric {
-                    name: (*name).to_owned(),
-                    value: bootstrap_median(&values, 1),
-                })
+                (values.len() == runs.len())
+                    .then(|| Metric { name: (*name).to_owned(), value: median_interval(&values) })
             })
             .collect();
         let claim = certified && runs.len() >= REPEATS_FOR_A_CLAIM;
         Self { cell, repeats: runs.len(), claim, metrics }
+    }
+
+    /// How often its intervals hold the true median, for people.
+    #[must_use]
+    pub fn confidence(&self) -> String {
+        self.metrics.first().map_or_else(String::new, |metric| metric.value.confidence())
     }
 
     /// The figure of that name, if the cell has it.

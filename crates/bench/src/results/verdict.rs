@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, REPEATS_FOR_A_CLAIM, Run, repeats};
-use crate::measure::{Interval, bootstrap_median};
+use crate::measure::{Interval, median_interval};
 
 /// One cell against the cell of the first strategy under the same workload. Repeats are paired:
 /// they ran after each other.
@@ -72,7 +72,7 @@ impl Verdict {
         }
         let over = |of: fn(&Run, &Run) -> f64| {
             let values: Vec<f64> = pairs.iter().map(|(run, other)| of(run, other)).collect();
-            bootstrap_median(&values, 1)
+            median_interval(&values)
         };
         let certified =
             pairs.iter().flat_map(|(a, b)| [a, b]).all(|run| run.generator.not_certified.is_none());

@@ -69,6 +69,19 @@ impl Contender {
         format!("{}/{}", self.strategy, self.tiers)
     }
 
+    /// The same, as somebody named it who is not a scenario file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be; the message says what can.
+    pub fn checked(self) -> anyhow::Result<Self> {
+        self.validate().map_err(|Fault { place, must }| {
+            let key = place.trim_start_matches("strategies.");
+            anyhow::anyhow!("{}: {key} {must}", self.name())
+        })?;
+        Ok(self)
+    }
+
     pub(super) fn validate(&self) -> Result<(), Fault> {
         let fault =
             |key: &str, must: String| Err(Fault { place: format!("strategies.{key}"), must });

@@ -8,6 +8,8 @@ use crate::workload::Pace;
 
 /// The most users of a closed loop: each is a connection, and ports are 16 bits.
 const MOST_USERS: u32 = 20_000;
+/// The most requests of an open loop: they are drawn before it begins, and take memory.
+const MOST_REQUESTS: f64 = 1e7;
 
 /// What is measured for every strategy.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -95,12 +97,20 @@ impl Level {
     #[must_use]
     pub fn label(self) -> String {
         match self {
-            Self::Rate(rate) => format!("{rate:.0}/s"),
+            Self::Rate(rate) => format!("{rate}/s"),
             Self::Users(1) => "1 user".to_owned(),
             Self::Users(users) => format!("{users} users"),
             Self::Trace(pace) => pace.label(),
         }
     }
+}
+
+/// One of `values` that is there twice.
+pub(super) fn repeated<T: PartialEq + std::fmt::Display>(
+    values: &[T],
+) -> Option<&dyn std::fmt::Display> {
+    let (_, value) = (1..).zip(values).find(|(next, value)| values[*next..].contains(value))?;
+    Some(value)
 }
 
 impl Matrix {
@@ -121,7 +131,7 @@ impl Matrix {
             return fault("replicas", "must be a list of numbers from 1 to 4");
         }
         if !(1..=100).contains(&self.repeats) {
-            return fault("repeats", "must be from 1 to 100 (5 or more for a claim)");
+            return fault("repeats", "must be from 1 to 100 (6 or more for a claim)");
         }
         if !span(self.warm_up_seconds, 0.0) {
             return fault("warm_up_seconds", "must be from 0 to 3600");
@@ -135,8 +145,32 @@ impl Matrix {
         if !self.rates.iter().all(|rate| (1.0..=1e6).contains(rate)) {
             return fault("rates", "must each be from 1 to 1000000 requests a second");
         }
+        let longest = [(self.seconds, "seconds"), (self.event_seconds, "event_seconds")];
+        for (seconds, key) in longest.into_iter().filter(|(_, key)| {
+            // The load around events is sent only where there are any.
+            *key == "seconds" || !self.events.is_empty()
+        }) {
+            let most = self.rates.iter().map(|rate| rate * seconds).fold(0.0, f64::max);
+            if most > MOST_REQUESTS {
+                let must = format!(
+                    "times matrix.{key} is {most:.0} requests, and must be {MOST_REQUESTS:.0} at the \
+                     most: a lower rate, or less time"
+                );
+                return fault("rates", &must);
+            }
+        }
         if !self.users.iter().all(|users| (1..=MOST_USERS).contains(users)) {
             return fault("users", "must each be from 1 to 20000");
+        }
+        // Of two that are the same, nobody could tell the figures apart.
+        for (key, twice) in [
+            ("replicas", repeated(&self.replicas)),
+            ("rates", repeated(&self.rates)),
+            ("users", repeated(&self.users)),
+        ] {
+            if let Some(value) = twice {
+                return fault(key, &format!("must differ from each other: {value} is there twice"));
+            }
         }
         if !(0.0..=1.0).contains(&self.sample) {
             return fault("sample", "must be from 0 to 1");

@@ -268,7 +268,21 @@ impl Scenario {
         let must = "must begin with one that has a law of popularity, for curve and ratios";
         need(!recorded || (self.curve.is_none() && self.ratios.is_none()), "workloads", must)?;
         self.workloads.iter().try_for_each(Workload::validate)?;
-        self.strategies.iter().try_for_each(Contender::validate)
+        self.strategies.iter().try_for_each(Contender::validate)?;
+        // What results call a cell must be the name of one alone.
+        let name = |one: &Workload| match one.pace() {
+            Some(pace) => format!("{}, {}", one.label(), pace.label()),
+            None => one.label(),
+        };
+        let names: Vec<String> = self.workloads.iter().map(name).collect();
+        if let Some(name) = matrix::repeated(&names) {
+            let must = format!("must differ in what results call them: {name} is there twice");
+            need(false, "workloads.requests", &must)?;
+        }
+        let twice =
+            (1..).zip(&self.strategies).find(|(n, one)| self.strategies[*n..].contains(one));
+        let must = "must differ from each other in strategy, tiers, ttl_ms or l1_ttl_ms";
+        need(twice.is_none(), "strategies.strategy", must)
     }
 }
 

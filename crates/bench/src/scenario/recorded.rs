@@ -187,7 +187,10 @@ mod tests {
             (trace("no-such.csv", "\"in-order\""), "no-such.csv"),
             (trace("no-such.csv", "\"in-order\""), "LARDER_DATA"),
             (trace("keys.csv", "\"recorded\""), "tells no times for: use pace"),
-            (trace("keys.csv", "{ scale = 0 }"), "pace must be above 0"),
+            (trace("keys.csv", "{ scale = 0 }"), "pace: scale must be from 0.001 to 1000000"),
+            (trace("keys.csv", "{ scale = 1e-300 }"), "not 1e-300"),
+            (trace("keys.csv", "{ rate = 1e-300 }"), "pace: rate must be from 0.01 to 1000000"),
+            (trace("keys.csv", "{ rate = inf }"), "not inf"),
             (trace("keys.csv", "\"soon\""), "soon"),
         ];
         for (requests, expected) in cases {

@@ -30,6 +30,38 @@ fn every_scenario_that_is_checked_in_can_be_read() {
 }
 
 #[test]
+fn what_could_not_be_told_apart_is_refused() {
+    let strategy = "\n[[strategies]]\nstrategy = \"read-through\"\ntiers = \"l1+l2\"\n";
+    let refused = |more: &str| Scenario::parse("file.toml", &format!("{QUICK}{more}"));
+    let message = refused(strategy).expect_err("the same").to_string();
+    assert!(message.contains("strategies.strategy must differ from each other"), "{message}");
+    refused(&format!("{strategy}l1_ttl_ms = 500\n")).expect("another life in L1 is another cell");
+    let workload =
+        "\n[[workloads]]\nrequests = { kind = \"zipf\", exponent = 1.0, updates = 0.0499 }\n";
+    let message = refused(workload).expect_err("it is called the same").to_string();
+    assert!(message.contains("Zipf 1, 5 % writes is there twice"), "{message}");
+    // What differs by less than one is another load, and is called so.
+    let (one, other) = (Level::Rate(500.0), Level::Rate(500.25));
+    assert_eq!([one.label(), other.label()], ["500/s", "500.25/s"]);
+}
+
+#[test]
+fn more_requests_than_memory_can_hold_are_refused_with_the_remedy() {
+    let long = QUICK.replace("\nseconds = 4", "\nseconds = 3600").replace("[500]", "[1e6]");
+    let message = Scenario::parse("file.toml", &long).expect_err("too many").to_string();
+    let line = long.lines().position(|line| line.starts_with("rates")).expect("a key") + 1;
+    assert!(message.starts_with(&format!("file.toml:{line}: matrix.rates times")), "{message}");
+    assert!(
+        message.contains("3600000000 requests") && message.contains("a lower rate"),
+        "{message}"
+    );
+    let events = "[500]\nevents = [\"rolling-restart\"]\nevent_seconds = 3600";
+    let around = QUICK.replace("[500]", &events.replace("500", "5000"));
+    let message = Scenario::parse("file.toml", &around).expect_err("too many").to_string();
+    assert!(message.contains("matrix.rates times matrix.event_seconds is 18000000"), "{message}");
+}
+
+#[test]
 fn faults_are_named_with_file_line_and_what_would_be_right() {
     let faults = [
         (PRODUCT_PAGE, "view = \"product-page\"", "view = \"page\"", "product-summary"),
@@ -46,6 +78,13 @@ fn faults_are_named_with_file_line_and_what_would_be_right() {
         ),
         (QUICK, "strategy = \"ttl\"", "strategy = \"magic\"", "strategies.strategy must be one of"),
         (QUICK, "repeats = 3", "repeats = 0", "matrix.repeats must be"),
+        (QUICK, "rates = [500]", "rates = [2500001.0]", "matrix.rates must each be from 1"),
+        (
+            QUICK,
+            "rates = [500]",
+            "rates = [500, 500.0]",
+            "matrix.rates must differ from each other: 500",
+        ),
         (QUICK, "replicas = [2]", "replicas = [9]", "matrix.replicas must be"),
     ];
     for (text, right, wrong, expected) in faults {

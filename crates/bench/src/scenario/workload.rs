@@ -1,6 +1,7 @@
 //! What is asked for: a kind of workload, as requests to the catalogue's API.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,6 +13,11 @@ use super::ReadView;
 use super::faults::Fault;
 use crate::load::Request;
 use crate::workload::{self, Operation, Pace, Spec};
+
+/// How many times as fast as it was recorded a sequence may be sent …
+const SCALES: RangeInclusive<f64> = 1e-3..=1e6;
+/// … and how many requests of it a second: no slower than what ends some day.
+const RATES: RangeInclusive<f64> = 1e-2..=1e6;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -140,10 +146,22 @@ impl Workload {
         let fault =
             |key: &str, must: String| Err(Fault { place: format!("workloads.{key}"), must });
         if let Some(pace) = self.pace() {
-            let positive = |number: f64| number.is_finite() && number > 0.0;
             return match pace {
-                Pace::Scale(number) | Pace::Rate(number) if !positive(number) => {
-                    fault("requests", format!("pace must be above 0, not {number}"))
+                Pace::Scale(scale) if !SCALES.contains(&scale) => {
+                    let (least, most) = (SCALES.start(), SCALES.end());
+                    let must = "times as fast as recorded";
+                    fault(
+                        "requests",
+                        format!("pace: scale must be from {least} to {most} {must}, not {scale:?}"),
+                    )
+                }
+                Pace::Rate(rate) if !RATES.contains(&rate) => {
+                    let (least, most) = (RATES.start(), RATES.end());
+                    let must = "requests a second";
+                    fault(
+                        "requests",
+                        format!("pace: rate must be from {least} to {most} {must}, not {rate:?}"),
+                    )
                 }
                 _ if self.products.is_some() => {
                     fault("products", "is not for a trace: it asks for what it asks for".to_owned())

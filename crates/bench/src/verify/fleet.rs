@@ -59,6 +59,7 @@ impl Fleet {
                 admin_url: fleet.admin_url.clone(),
                 environment: Some(environment.clone()),
                 redis_nodes: setup.regions[usize::from(region)].clone(),
+                connections: 0,
                 more: feed_settings(setup, region),
             };
             fleet.apis.push(Api::start(bed, settings).await?);

@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quick.toml");
 
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/memory-or-distributed.toml");
+
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/step-by-step.toml");
 
 fn without_comments(text: &str) -> String {
@@ -46,7 +48,7 @@ fn what_cannot_be_read_is_named() {
     let keys = folder.path().join("keys.csv");
     std::fs::write(&keys, "key\nx\nx\n").expect("writes");
     let keys = keys.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 22] = [
+    let cases: [(&[&str], i32, &str); 29] = [
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
@@ -64,9 +66,24 @@ fn what_cannot_be_read_is_named() {
         (&["run", wrong], 65, "wrong.toml:19: matrix.repeats must be from 1"),
         (&["replay", "--trace", "no-such.csv", "--format", "csv"], 64, "no-such.csv"),
         (&["replay", "--trace", scenario, "--format", "tape"], 64, "cache2k"),
-        (&["report", "no-such-folder"], 65, "no-such-folder"),
+        (&["report", "no-such-folder"], 64, "no-such-folder"),
         (&["report", results], 65, "results.json:2: "),
-        (&["compare", "no-such-folder", results], 65, "no-such-folder"),
+        (&["compare", "no-such-folder", results], 64, "no-such-folder"),
+        (&["compare", results, results], 65, "results.json:2: "),
+        (&["run", QUICK, "--only", "none/l2"], 64, "--only is one of cache-aside/l2, none/none"),
+        (&["run", QUICK, "--at", "5/s"], 64, "--at of 500/s;"),
+        (&["run", QUICK, "--repeats", "0"], 64, "--repeats"),
+        (
+            &["replay", "--trace", keys, "--format", "csv", "--strategy", "magic"],
+            64,
+            "not \"magic\"",
+        ),
+        (
+            &["stock", results, "--strategies", "none,magic"],
+            64,
+            "magic/l2: strategy must be one of",
+        ),
+        (&["--stack", "running", "run", EVENTS], 64, "redis-node-loss kills a server"),
         (&["compare", results, results, "--threshold", "much"], 64, "--threshold"),
         (&["--stack", "running", "run", QUICK], 64, "make up, or --stack own"),
     ];

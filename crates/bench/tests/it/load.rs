@@ -50,7 +50,9 @@ async fn a_stall_of_a_second_shows_in_an_open_loop_and_hides_in_a_closed_one() {
         stalls.store(false, Ordering::SeqCst);
     };
     let length = Duration::from_secs(6);
-    let found = compare_loops(&targets, 300.0, length, &Request::get("/"), stall).await;
+    let found = compare_loops(&targets, 300.0, length, &Request::get("/"), stall)
+        .await
+        .expect("it accepts");
 
     let (open, closed) = (&found.open.outcome, &found.closed);
     assert_eq!((closed.errors, open.errors), (0, 0));
@@ -70,12 +72,49 @@ async fn a_stall_of_a_second_shows_in_an_open_loop_and_hides_in_a_closed_one() {
 
 #[tokio::test]
 async fn requests_without_an_answer_are_errors_that_lasted() {
-    // Accepts, and never answers.
+    // Nobody listens there.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
     let due = steady(50.0, Duration::from_millis(200));
     let requests = vec![Request::get("/"); due.len()];
-    let open = open_loop(address.into(), 2, due, requests).await;
+    let open = open_loop(address.into(), 2, due, requests).await.expect("refused at once");
     assert_eq!(open.outcome.errors, 10);
+}
+
+/// A server that answers everything but the requests for `/silent`.
+async fn silent_for_one() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut buffer = [0; 4_096];
+                while let Ok(read) = stream.read(&mut buffer).await {
+                    let silent = buffer[..read].starts_with(b"PATCH /silent");
+                    let text = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    if read == 0 || (!silent && stream.write_all(text).await.is_err()) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_that_is_left_waiting_keeps_what_it_was_answered_before() {
+    let address = silent_for_one().await;
+    let due = steady(50.0, Duration::from_millis(400));
+    let mut requests = vec![Request::patch("/loud", "{}").about(7); due.len()];
+    requests[12] = Request::patch("/silent", "{}").about(8);
+    // Of two connections one waits in vain from then on; the other one sends the rest.
+    let open = open_loop(address.into(), 2, due, requests).await.expect("it accepts");
+    let outcome = &open.outcome;
+    assert_eq!((outcome.answered, outcome.errors), (19, 1));
+    assert_eq!(outcome.sent.iter().filter(|sent| sent.write && sent.ok).count(), 19);
+    assert_eq!(outcome.latency.len(), 20);
+    // Due 160 ms before the last, and given up 10 s after that.
+    assert!(outcome.latency.max() >= 10_000_000, "{} us", outcome.latency.max());
 }

@@ -1,5 +1,6 @@
 //! Strategies × processes × loads on real servers: counted twice, against the floor of what was sent.
 
+use larder_bench::bed::{Api, ApiSettings};
 use larder_bench::commands::{self, Selection};
 use larder_bench::compare::{Comparison, Finding};
 use larder_bench::load::Spread;
@@ -126,7 +127,7 @@ async fn strategies_are_measured_in_turn_and_counted_twice() {
     }
 }
 
-/// `compare` ends with 0 or 1, `report` rebuilds the page: on these results, each run five times.
+/// `compare` ends with 0 or 1, `report` rebuilds the page: on these results, each run six times.
 fn compared_by_command(results: &Results) {
     let ended = |arguments: [&std::path::Path; 3]| {
         let program = std::process::Command::new(env!("CARGO_BIN_EXE_larder-bench"))
@@ -136,8 +137,8 @@ fn compared_by_command(results: &Results) {
         (program.status.code(), String::from_utf8_lossy(&program.stdout).into_owned())
     };
     let first = results.runs.iter().filter(|run| run.repeat == 1);
-    let five = first.flat_map(|run| (1..=5).map(|repeat| Run { repeat, ..run.clone() }));
-    let before = Results { runs: five.collect(), ..results.clone() };
+    let six = first.flat_map(|run| (1..=6).map(|repeat| Run { repeat, ..run.clone() }));
+    let before = Results { runs: six.collect(), ..results.clone() };
     let mut after = before.clone();
     for run in &mut after.runs {
         run.latency_ms.p99 *= 2.0;
@@ -152,6 +153,21 @@ fn compared_by_command(results: &Results) {
     assert!(said.contains("3 figures are worse"), "{said}");
     assert_eq!(ended(["compare".as_ref(), &new, &old]).0, Some(0));
     assert_eq!(ended(["compare".as_ref(), &old, &old]).0, Some(0));
+    let less = folder.path().join("less");
+    let mut fewer = before.clone();
+    fewer.runs.retain(|run| run.strategy != "none");
+    fewer.write(&less).expect("writes");
+    let (code, said) = ended(["compare".as_ref(), &old, &less]);
+    assert!(code == Some(1) && said.contains("1 cells are MISSING after"), "{said}");
+    assert_eq!(ended(["compare".as_ref(), &less, &old]).0, Some(0));
+    for run in &mut fewer.runs {
+        run.planned_seconds = Some(9.0);
+    }
+    fewer.write(&less).expect("writes");
+    assert_eq!(ended(["compare".as_ref(), &old, &less]).0, Some(65));
+    let smaller = Results { data_set: "another catalogue".into(), ..before.clone() };
+    smaller.write(&less).expect("writes");
+    assert_eq!(ended(["compare".as_ref(), &old, &less]).0, Some(65));
     let (code, said) = ended(["report".as_ref(), &old, "".as_ref()]);
     assert_eq!(code, Some(0), "{said}");
     assert!(old.join("report.html").exists() && old.join("report.md").exists());
@@ -310,4 +326,44 @@ async fn a_recorded_sequence_is_sent_at_its_times_and_each_key_loaded_once() {
     assert!(recorded.seconds >= 1.9 && slower.seconds >= 3.9, "{recorded:?} {slower:?}");
     assert_eq!(recorded.offered_rps.map(f64::round), Some(201.0));
     assert_eq!((slower.offered_rps.map(f64::round), in_order.offered_rps), (Some(100.0), None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_late_in_a_run_keeps_what_was_measured_before() {
+    let test = "an_error_late_in_a_run_keeps_what_was_measured_before";
+    let Some(mut fixture) = fixture(test).await else { return };
+    let short = Matrix { repeats: 1, replicas: vec![1], seconds: 1.0, sample: 0.0, ..matrix() };
+    let mut scenario = scenario(short, 0.0);
+    // No process starts under it.
+    scenario.strategies = vec![Contender::none(), Contender::new("magic", "l2")];
+    fixture.session.catalogue(scenario.data, 1).await.expect("fills");
+    let selection = Selection::default();
+    let ended = commands::matrix(&mut fixture.session, &scenario, "test.toml", &selection).await;
+    let error = ended.expect_err("there is no such strategy");
+    fixture.session.broken_off(format!("{error:#}"));
+    let results = fixture.end().await;
+    assert_eq!(of(&results, "none").len(), 1);
+    assert_eq!((results.summaries.len(), results.summaries[0].claim), (1, false));
+    let folder = tempfile::tempdir().expect("a folder");
+    results.write(folder.path()).expect("writes");
+    let read = Results::read(folder.path()).expect("reads");
+    assert!(read.broken_off.is_some_and(|why| why.contains("did not start")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_takes_as_many_connections_as_the_load_opens() {
+    let test = "a_process_takes_as_many_connections_as_the_load_opens";
+    let Some(fixture) = fixture(test).await else { return };
+    let session = &fixture.session;
+    let settings = ApiSettings {
+        connections: 12_000,
+        ..session.settings(&Contender::none(), session.bed.admin_url())
+    };
+    let api = Api::start(&session.bed, settings).await.expect("starts");
+    let config = api.client().fetch("/admin/config").await.expect("answers");
+    let config: serde_json::Value = serde_json::from_slice(&config).expect("JSON");
+    let most = config["server"]["max_connections"].as_u64();
+    assert!(most.is_some_and(|most| most >= 24_000), "{most:?}");
+    drop(api);
+    fixture.end().await;
 }
