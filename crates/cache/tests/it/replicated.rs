@@ -17,7 +17,7 @@ const OPTIONS: FlushOptions =
 
 /// One database for several journals.
 #[derive(Clone, Debug, Default)]
-struct Common(Arc<ShelfSink>);
+pub(crate) struct Common(Arc<ShelfSink>);
 
 impl Sink for Common {
     type Operation = ShelfOperation;
