@@ -17,7 +17,7 @@ const OPTIONS: FlushOptions =
 
 /// One database for several journals.
 #[derive(Clone, Debug, Default)]
-struct Common(Arc<ShelfSink>);
+pub(crate) struct Common(Arc<ShelfSink>);
 
 impl Sink for Common {
     type Operation = ShelfOperation;
@@ -70,7 +70,7 @@ impl Sink for Common {
     }
 }
 
-type Replicated = ReplicatedJournal<Common>;
+pub(crate) type Replicated = ReplicatedJournal<Common>;
 
 /// Processes that share a cluster and a database.
 pub(crate) struct Shop {
