@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use larder_stack::testing::skip_without_servers;
 use reqwest::Response;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::counting::visits;
@@ -287,4 +288,21 @@ async fn a_stop_ends_the_streams_in_order() {
     });
     service.process.terminate().await;
     watched.await.expect("the stream ends with its last chunk");
+}
+
+#[tokio::test]
+async fn a_service_that_closes_is_watched_to_its_end() {
+    if skip_without_servers("a_service_that_closes_is_watched_to_its_end") {
+        return;
+    }
+    let mut service = service(&[("SERVER__DRAIN_MS", "5000")]).await;
+    let mut stream = Stream::open(&service).await;
+    stream.second().await;
+    service.process.signal(Signal::TERM);
+    eventually(PATIENCE, "it closes", async || service.get("/readyz").await.status == 503).await;
+    for _ in 0..2 {
+        stream.second().await;
+    }
+    while stream.next().await.is_some() {}
+    service.process.ended().await;
 }

@@ -353,7 +353,9 @@ async fn an_error_late_in_a_run_keeps_what_was_measured_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_takes_as_many_connections_as_the_load_opens() {
     let test = "a_process_takes_as_many_connections_as_the_load_opens";
-    let Some(fixture) = fixture(test).await else { return };
+    let Some(mut fixture) = fixture(test).await else { return };
+    let data = DataSet { products: 300, reviews: 3_000 };
+    fixture.session.catalogue(data, 1).await.expect("fills");
     let session = &fixture.session;
     let settings = ApiSettings {
         connections: 12_000,

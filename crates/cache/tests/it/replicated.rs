@@ -70,7 +70,7 @@ impl Sink for Common {
     }
 }
 
-type Replicated = ReplicatedJournal<Common>;
+pub(crate) type Replicated = ReplicatedJournal<Common>;
 
 /// Processes that share a cluster and a database.
 pub(crate) struct Shop {
