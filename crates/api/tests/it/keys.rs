@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::gate::Gate;
 use crate::support::{Answer, KEY, Process, Service, eventually, service};
+use crate::telemetry::sum;
 
 const SOON: Duration = Duration::from_secs(20);
 /// A key that is right in its form alone.
@@ -106,8 +107,10 @@ async fn without_a_key_that_is_right_nothing_is_changed_and_nothing_told() {
     let reads = ["config", "cache", "queries", "journal", "strategy", "keys", "nothing"];
     let reads = reads.map(|name| format!("/admin/{name}"));
     let reads = reads.iter().map(|path| ("GET", path.as_str(), ""));
+    let mut refusals = 0;
     for (method, path, body) in CHANGES.into_iter().chain(reads) {
         for key in shown {
+            refusals += 1;
             let method = method.parse().expect("a method");
             let refused = ask(&service, method, path, body, key).await;
             assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path} {key}: {refused:?}");
@@ -129,6 +132,12 @@ async fn without_a_key_that_is_right_nothing_is_changed_and_nothing_told() {
     let admin = service.get("/admin/keys").await;
     let config = service.get("/admin/config").await;
     let metrics = service.get("/metrics").await;
+    let counted = sum(
+        &String::from_utf8_lossy(&metrics.body),
+        "http_server_request_duration_seconds_count",
+        &["http_response_status_code=\"401\""],
+    );
+    assert_eq!(counted, f64::from(refusals + 3), "what is refused is counted");
     let said = [&admin.body, &config.body, &metrics.body].map(|it| String::from_utf8_lossy(it));
     let said = [said.concat(), service.log()].concat();
     for key in [&good.text, &revoked.text, &wrong, UNKNOWN, KEY] {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use hyper::StatusCode;
 use larder_stack::testing::skip_without_servers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::gate::Gate;
 use crate::support::{KEY, Process, Service, service};
+use crate::telemetry::sum;
 
 /// Far above every limit that is set here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -222,4 +225,33 @@ async fn more_connections_than_there_may_be_wait_for_one_to_end() {
         assert!(is_answered(&mut connection, PATIENCE).await);
     }
     assert_eq!(service.get("/products/1").await.status, 200, "others are served");
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_it_may_is_answered_and_counted() {
+    if skip_without_servers("what_takes_longer_than_it_may_is_answered_and_counted") {
+        return;
+    }
+    let service = service(&[]).await;
+    let gate = Gate::before(&service.database.app_url).await;
+    let settings = [
+        ("DATABASE__URL", &*gate.through(&service.database.app_url)),
+        ("DATABASE__ACQUIRE_TIMEOUT_MS", "60000"),
+        ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "none"),
+        ("NAMESPACES__PRODUCT_PAGE__TIERS", "none"),
+        ("SERVER__REQUEST_DEADLINE_MS", "1000"),
+    ];
+    let service = service.another_with(&settings).await;
+    assert_eq!(service.get("/products/1").await.status, StatusCode::OK);
+    gate.cut();
+    let answer = service.get("/products/1").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let metrics = service.get("/metrics").await;
+    let counted = sum(
+        &String::from_utf8_lossy(&metrics.body),
+        "http_server_request_duration_seconds_count",
+        &["http_response_status_code=\"504\""],
+    );
+    assert_eq!(counted, 1.0);
 }
