@@ -165,7 +165,7 @@ fn compared_by_command(results: &Results) {
     }
     fewer.write(&less).expect("writes");
     assert_eq!(ended(["compare".as_ref(), &old, &less]).0, Some(65));
-    let smaller = Results { data_set: "another catalogue".into(), ..before.clone() };
+    let smaller = Results { data_set: "another catalogue".into(), ..before };
     smaller.write(&less).expect("writes");
     assert_eq!(ended(["compare".as_ref(), &old, &less]).0, Some(65));
     let (code, said) = ended(["report".as_ref(), &old, "".as_ref()]);
