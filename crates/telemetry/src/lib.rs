@@ -3,7 +3,10 @@
 mod exporters;
 mod logs;
 mod options;
+#[cfg(target_os = "linux")]
+mod process;
 mod readings;
+mod runtime;
 mod views;
 
 use opentelemetry::metrics::{Meter, MeterProvider};
@@ -17,6 +20,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 pub use prometheus::Registry;
 use prometheus::{Encoder, TextEncoder};
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -110,6 +114,11 @@ impl Telemetry {
         }
         let meters = meters.build();
         global::set_meter_provider(meters.clone());
+        #[cfg(target_os = "linux")]
+        process::register(&meters.meter("larder"));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime::register(&meters.meter("larder"), &runtime);
+        }
         global::set_text_map_propagator(TraceContextPropagator::new());
 
         let logs = match options.log_format {

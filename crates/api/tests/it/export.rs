@@ -16,7 +16,7 @@ use crate::receiver::{
 use crate::support::{Service, eventually, service};
 
 /// Names that others rely on.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 28] = [
     "db.client.operation.duration",
     "http.server.active_requests",
     "http.server.request.duration",
@@ -38,6 +38,13 @@ const NAMES: [&str; 21] = [
     "larder.write_behind.depth",
     "larder.write_behind.flushed",
     "larder.write_behind.oldest_age",
+    "process.cpu.time",
+    "process.memory.usage",
+    "process.thread.count",
+    "process.unix.file_descriptor.count",
+    "tokio.runtime.alive_tasks",
+    "tokio.runtime.global_queue.depth",
+    "tokio.runtime.workers",
 ];
 /// Above what a request takes on a busy machine, below what an exporter waits for a receiver.
 const NOT_WAITED_FOR: Duration = Duration::from_secs(5);
