@@ -236,7 +236,7 @@ async fn what_takes_longer_than_it_may_is_answered_and_counted() {
     let gate = Gate::before(&service.database.app_url).await;
     let settings = [
         ("DATABASE__URL", &*gate.through(&service.database.app_url)),
-        ("DATABASE__ACQUIRE_TIMEOUT_MS", "60000"),
+        ("DATABASE__ACQUIRE_TIMEOUT_MS", "8000"),
         ("NAMESPACES__PRODUCT_PAGE__STRATEGY", "none"),
         ("NAMESPACES__PRODUCT_PAGE__TIERS", "none"),
         ("SERVER__REQUEST_DEADLINE_MS", "1000"),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
@@ -16,7 +17,11 @@ use tokio::process::Command;
 
 use crate::support::{KEY, Process, Service, eventually, service, service_on};
 
-const RUNBOOK: &str = include_str!("../../../../docs/runbook.md");
+/// Read when the tests run: the image is built without it.
+static RUNBOOK: LazyLock<String> = LazyLock::new(|| {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/runbook.md");
+    std::fs::read_to_string(file).expect("the runbook is in the repository")
+});
 const SOON: Duration = Duration::from_secs(20);
 /// Every block that is tried.
 const TRIED: [&str; 14] = [
@@ -82,8 +87,8 @@ impl Reader {
 /// The commands of the block `name`.
 fn commands(name: &str) -> String {
     let mark = format!("<!-- tried: {name} -->\n");
-    assert_eq!(RUNBOOK.matches(&mark).count(), 1, "{name}");
-    let (before, block) = RUNBOOK.split_once(&mark).expect("it is there once");
+    assert_eq!(RUNBOOK.matches(&*mark).count(), 1, "{name}");
+    let (before, block) = RUNBOOK.split_once(&*mark).expect("it is there once");
     let indent = before.rsplit('\n').next().expect("a line").len();
     let lines = block.lines().map(|line| line.get(indent..).unwrap_or_default());
     let mut script = String::new();
