@@ -244,6 +244,9 @@ async fn what_takes_longer_than_it_may_is_answered_and_counted() {
     let service = service.another_with(&settings).await;
     assert_eq!(service.get("/products/1").await.status, StatusCode::OK);
     gate.cut();
+    // A connection that is there already is found to be gone at once.
+    let answered = async || service.get("/products/1").await.status;
+    while answered().await == StatusCode::SERVICE_UNAVAILABLE {}
     let answer = service.get("/products/1").await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{answer:?}");
     assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -253,5 +256,5 @@ async fn what_takes_longer_than_it_may_is_answered_and_counted() {
         "http_server_request_duration_seconds_count",
         &["http_response_status_code=\"504\""],
     );
-    assert_eq!(counted, 1.0);
+    assert_eq!(counted, 2.0);
 }

@@ -10,8 +10,6 @@ use crate::support::{Origin, Process, ask, connect, get, within};
 
 /// Nodes are asked every ten seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Bytes that each node may take beyond what it takes already.
-const ROOM: u64 = 100_000;
 
 type Counts = BTreeMap<String, u64>;
 
@@ -32,17 +30,18 @@ async fn evicted(nodes: &[String]) -> Counts {
     counts
 }
 
-/// Leaves every node little room, and fills it until each has evicted.
-async fn fill(nodes: &[String], process: &Process) {
-    for node in nodes {
-        let limit = (info(node, "memory", "used_memory").await + ROOM).to_string();
-        ask::<()>(node, &["CONFIG", "SET", "maxmemory", &limit]).await;
-    }
-    let origin = Origin::default();
+/// Fills every node, and leaves it no more room than it has taken, until each has evicted.
+async fn fill(nodes: &[String], process: &Process, origin: &Origin) {
     within(PATIENCE, "every node evicts", async || {
         for _ in 0..500 {
             let key = format!("key {}", origin.loads());
-            get(process, &key, &origin).await.expect("the origin answers");
+            get(process, &key, origin).await.expect("the origin answers");
+        }
+        for node in nodes {
+            // What connections take is part of it, so the limit comes after them and the keys.
+            let limit = info(node, "memory", "used_memory").await.to_string();
+            ask::<()>(node, &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+            ask::<()>(node, &["CONFIG", "SET", "maxmemory", &limit]).await;
         }
         evicted(nodes).await.values().all(|count| *count > 0)
     })
@@ -57,20 +56,22 @@ async fn what_each_node_evicts_is_counted_over_its_restarts() {
     let mut cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
     let nodes = cluster.nodes();
     let l2 = connect(nodes.clone()).await;
+    // One for all: a key that it has been asked for once is never asked for again.
+    let origin = Origin::default();
     let process = Process::new(&l2, "evictions", NamespaceOptions::default());
     let counted = || l2.evictions().into_iter().collect::<Counts>();
     within(PATIENCE, "every node is known", async || counted() == evicted(&nodes).await).await;
     assert!(counted().values().all(|count| *count == 0), "{:?}", counted());
 
     assert_eq!(l2.round_trips(), 0, "none of it is a request's");
-    fill(&nodes, &process).await;
+    fill(&nodes, &process, &origin).await;
     within(PATIENCE, "it is counted", async || counted() == evicted(&nodes).await).await;
 
     let before = counted();
     cluster.stop_all().await;
     cluster.start_all().await;
     within(PATIENCE, "it is connected again", async || l2.is_available()).await;
-    fill(&nodes, &process).await;
+    fill(&nodes, &process, &origin).await;
     within(PATIENCE, "what is new is added", async || {
         let since = evicted(&nodes).await.into_iter();
         counted() == since.map(|(node, count)| (node.clone(), before[&node] + count)).collect()
