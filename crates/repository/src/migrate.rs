@@ -33,11 +33,20 @@ pub async fn migrate(admin_url: &str) -> Result<(), MigrateError> {
 ///
 /// # Errors
 ///
-/// When the database cannot be reached.
+/// When the database cannot be reached, or [`migrate`] would refuse it: a migration was changed after
+/// it ran, or this program does not know it.
 pub async fn pending_migrations(admin_url: &str) -> Result<usize, MigrateError> {
     let mut connection = PgConnection::connect(admin_url).await?;
     connection.ensure_migrations_table(&MIGRATOR.table_name).await?;
-    let applied = connection.list_applied_migrations(&MIGRATOR.table_name).await?.len();
+    let applied = connection.list_applied_migrations(&MIGRATOR.table_name).await?;
     connection.close().await?;
-    Ok(MIGRATOR.iter().count().saturating_sub(applied))
+    for migration in &applied {
+        let version = migration.version;
+        let known = MIGRATOR.iter().find(|known| known.version == version);
+        let known = known.ok_or(sqlx::migrate::MigrateError::VersionMissing(version))?;
+        if known.checksum != migration.checksum {
+            return Err(sqlx::migrate::MigrateError::VersionMismatch(version).into());
+        }
+    }
+    Ok(MIGRATOR.iter().count().saturating_sub(applied.len()))
 }

@@ -174,6 +174,15 @@ impl Telemetry {
     }
 }
 
+/// Whether `filter` can be one of logs.
+///
+/// # Errors
+///
+/// Says what in it cannot be read.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
+}
+
 /// All metrics of `registry` in Prometheus's text format.
 #[must_use]
 pub fn prometheus(registry: &Registry) -> String {

@@ -22,6 +22,8 @@ use crate::writes::{found, pending, position};
 const MOST: usize = 1_000;
 /// Dead letters that are listed where the caller does not say how many.
 const USUAL: usize = 100;
+/// A journal that does not answer.
+const UNAVAILABLE: &str = "unavailable";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,13 +55,19 @@ async fn show(state: Data<State>) -> Result<HttpResponse, Problem> {
     let status = pending.status();
     let mut left = Vec::new();
     for journal in state.catalogue.journals().skip(1) {
-        let held = found(journal.state().await)?;
-        left.push(json!({
-            "mode": journal.status().mode.as_str(),
-            "depth": held.depth,
-            "oldest_age_ms": held.oldest.as_millis() as u64,
-            "dead_letters": held.dead,
-        }));
+        let mode = journal.status().mode.as_str();
+        // Another server than the mode's own may have it: one that is gone hides only what it has.
+        left.push(found(journal.state().await).map_or_else(
+            |_| json!({ "mode": mode, "error": UNAVAILABLE }),
+            |held| {
+                json!({
+                    "mode": mode,
+                    "depth": held.depth,
+                    "oldest_age_ms": held.oldest.as_millis() as u64,
+                    "dead_letters": held.dead,
+                })
+            },
+        ));
     }
     Ok(HttpResponse::Ok().json(json!({
         "left": left,
@@ -83,14 +91,26 @@ async fn list(query: Query<ListQuery>, state: Data<State>) -> Result<HttpRespons
     let most = query.limit.unwrap_or(USUAL).min(MOST);
     pending(&state, "journal")?;
     let mut letters = Vec::new();
+    let mut unavailable = Vec::new();
+    let mut problem = None;
+    let mut asked = 0;
     for journal in state.catalogue.journals() {
+        asked += 1;
         let mode = journal.status().mode;
-        let oldest = found(journal.dead_letters(most).await)?;
-        letters.extend(oldest.into_iter().map(|letter| (letter, mode)));
+        match found(journal.dead_letters(most).await) {
+            Ok(oldest) => letters.extend(oldest.into_iter().map(|letter| (letter, mode))),
+            Err(why) => {
+                unavailable.push(mode.as_str());
+                problem = Some(why);
+            }
+        }
+    }
+    if let Some(problem) = problem.filter(|_| unavailable.len() == asked) {
+        return Err(problem);
     }
     letters.sort_by_key(|(letter, _)| std::cmp::Reverse(letter.age));
     let shown: Vec<Value> = letters.iter().take(most).map(|(it, mode)| letter(it, *mode)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "dead_letters": shown })))
+    Ok(HttpResponse::Ok().json(json!({ "dead_letters": shown, UNAVAILABLE: unavailable })))
 }
 
 async fn show_letter(

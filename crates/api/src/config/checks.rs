@@ -97,10 +97,16 @@ fn refused(section: &str, option: &str, reason: &str) -> ConfigError {
     ConfigError::value(format!("{section}.{option}{unit}"), reason)
 }
 
+/// Of a database's URL, what says how TLS is done, and is no secret.
+const SHOWN: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
+
 /// `scheme://user:***@host/path?name=***`: of what follows the question mark, only how TLS is done
-/// is shown. Of one that can be read in two ways, only the scheme is.
+/// is shown. Of one that can be read in two ways, only the scheme is; of what is no URL, an address alone.
 fn mask(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        let is_address = !url.contains(|c: char| "@=".contains(c) || c.is_whitespace());
+        return if is_address { url.to_owned() } else { "***".to_owned() };
+    };
     // Is it of a password before the host that has a question mark, or of one behind it that has an @?
     if rest.split_once('?').is_some_and(|(_, query)| query.contains('@')) {
         return format!("{scheme}://***");
@@ -116,7 +122,7 @@ fn mask(url: &str) -> String {
     let (place, query) = host.split_once('?').map_or((host, None), |(p, q)| (p, Some(q)));
     let query = query.map(|query| {
         let shown = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, _)) if !name.starts_with("ssl") => format!("{name}=***"),
+            Some((name, _)) if !SHOWN.contains(&name) => format!("{name}=***"),
             _ => pair.to_owned(),
         });
         format!("?{}", shown.collect::<Vec<_>>().join("&"))

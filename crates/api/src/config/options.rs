@@ -11,7 +11,7 @@ use larder::{
     UnknownEviction,
 };
 use larder_postgres::DatabaseOptions;
-use larder_telemetry::TelemetryOptions;
+use larder_telemetry::{TelemetryOptions, check_filter};
 
 use super::ConfigError;
 use super::settings::{Config, NamespaceConfig};
@@ -141,6 +141,8 @@ impl Config {
             let reason = "must hold no user and no password: OTEL_EXPORTER_OTLP_HEADERS can";
             return Err(ConfigError::value("telemetry.otlp_endpoint", reason));
         }
+        check_filter(&telemetry.log_filter).map_err(at("telemetry.log_filter"))?;
+        check_filter(&telemetry.otlp_log_filter).map_err(at("telemetry.otlp_log_filter"))?;
         Ok(TelemetryOptions {
             service_name: telemetry.service_name.clone(),
             otlp_endpoint: (!endpoint.is_empty()).then(|| endpoint.clone()),

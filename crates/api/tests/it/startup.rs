@@ -31,6 +31,8 @@ fn settings_that_cannot_work_end_with_64_and_name_the_key() {
         (format!("{page}STRATEGY"), "magic", "namespaces.product-page.strategy"),
         (format!("{page}TOMBSTONE_TTL_MS"), "1000", "namespaces.product-page.tombstone_ttl_ms"),
         ("TELEMETRY__OTLP_PROTOCOL".to_owned(), "smoke", "telemetry.otlp_protocol"),
+        ("TELEMETRY__LOG_FILTER".to_owned(), "larder=loud", "telemetry.log_filter"),
+        ("TELEMETRY__OTLP_LOG_FILTER".to_owned(), "info,larder=loud", "telemetry.otlp_log_filter"),
         ("WRITE_BEHIND__MODE".to_owned(), "magic", "write_behind.mode"),
     ];
     for (key, value, named) in &cases {
@@ -55,6 +57,10 @@ fn secrets_are_never_printed() {
     assert_eq!(code, Some(0));
     assert!(shown.contains("postgres://app:***@127.0.0.1/larder"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
+    // No URL, but what psql takes.
+    let words = ("DATABASE__ADMIN_URL", "host=127.0.0.1 user=postgres password=hunter2");
+    let (code, shown, said) = run(&["config"], &[("DATABASE__URL", url), words]);
+    assert!(!shown.contains("hunter2") && !said.contains("hunter2"), "{code:?}: {shown}{said}");
 }
 
 #[tokio::test]

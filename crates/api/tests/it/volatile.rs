@@ -186,6 +186,32 @@ async fn a_stop_in_good_order_applies_what_waits() {
 }
 
 #[tokio::test]
+async fn while_postgres_is_gone_this_process_tells_what_it_holds_itself() {
+    if skip_without_servers("while_postgres_is_gone_this_process_tells_what_it_holds_itself") {
+        return;
+    }
+    let service = volatile(NEVER).await;
+    for id in 1..=5 {
+        reprice(&service, id, 1_000 + id).await;
+    }
+    let left = |answer: &Answer| answer.json()["left"][0].clone();
+    assert_eq!(left(&service.get("/admin/journal").await)["depth"], 0);
+    service.database.shut().await;
+    let answer = service.get("/admin/journal").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.json()["depth"], 5);
+    assert_eq!(left(&answer), json!({ "mode": "journaled", "error": "unavailable" }));
+    let answer = service.get("/admin/dead-letters").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.json(), json!({ "dead_letters": [], "unavailable": ["journaled"] }));
+    service.database.open().await;
+    eventually(Duration::from_secs(20), "it tells of both again", async || {
+        left(&service.get("/admin/journal").await)["depth"] == 0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn many_writes_cost_few_statements_and_none_is_lost_or_done_twice_when_postgres_hangs_up() {
     if skip_without_servers("many_writes_cost_few_statements_and_none_is_lost_or_done_twice") {
         return;

@@ -1,7 +1,7 @@
 //! The closed loop: each user asks again when he has his answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -46,31 +46,34 @@ where
 {
     let ClosedLoop { targets, connections, length, think } = settings;
     let clients = connected(&targets, connections).await?;
-    let stop = Arc::new(AtomicBool::new(false));
     let count = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
+    let end = start + length;
     let workers: Vec<_> = (0_u64..)
         .zip(clients)
         .map(|(number, mut client)| {
-            let (mut next, stop, count) = (make(number), Arc::clone(&stop), Arc::clone(&count));
+            let (mut next, count) = (make(number), Arc::clone(&count));
             tokio::spawn(async move {
                 let mut outcome = Outcome::empty();
-                while !stop.load(Ordering::Relaxed) {
+                loop {
+                    let sent = Instant::now();
+                    if sent >= end {
+                        return outcome;
+                    }
                     let request = next();
                     let turn = count.fetch_add(1, Ordering::Relaxed);
-                    let (sent, begun_us) = (Instant::now(), now_us());
+                    let begun_us = now_us();
                     let answer = client.send(turn, &request).await;
                     outcome.note(&request, &answer, begun_us, sent.elapsed().as_micros() as u64);
                     if !think.is_zero() {
-                        tokio::time::sleep(think).await;
+                        // Who thinks past the end asks no more.
+                        let left = end.saturating_duration_since(Instant::now());
+                        tokio::time::sleep(think.min(left)).await;
                     }
                 }
-                outcome
             })
         })
         .collect();
-    tokio::time::sleep(length).await;
-    stop.store(true, Ordering::Relaxed);
     let mut outcome = Outcome::empty();
     for worker in workers {
         outcome.merge(worker.await.expect("a worker does not panic"));

@@ -50,10 +50,15 @@ impl<K: Hash + Eq + Clone> Ahead<K> {
 
     /// `version` of `key` is about to be answered, and L2 may hold an older one.
     pub(super) fn note(&self, key: &K, version: Version) {
-        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
-        if generations.of(key).is_some_and(|noted| noted >= version) {
+        if version == Version::default() {
             return;
         }
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        if generations.young.get(key).is_some_and(|noted| *noted >= version) {
+            return;
+        }
+        // Noted again, it is young again.
+        let version = generations.of(key).map_or(version, |noted| noted.max(version));
         if generations.young.len() >= REMEMBERED {
             generations.old = std::mem::take(&mut generations.young);
         }
@@ -114,10 +119,11 @@ mod tests {
         for key in 0..keys {
             ahead.note(&key, v(1));
             // One that is noted again and again is as young as the last of them.
-            ahead.note(&usize::MAX, v(key as u64));
+            ahead.note(&usize::MAX, v(7));
+            ahead.note(&usize::MAX, v(6));
         }
         assert!((keys - REMEMBERED + 2..keys).all(|key| ahead.least(&key) == v(1)));
-        assert_eq!(ahead.least(&usize::MAX), v(keys as u64 - 1));
+        assert_eq!(ahead.least(&usize::MAX), v(7));
         assert_eq!(ahead.least(&0), Version::default());
         let generations = ahead.generations.read().expect("no panic");
         assert!(generations.young.len() + generations.old.len() <= 2 * REMEMBERED);

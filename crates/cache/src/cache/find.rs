@@ -87,6 +87,8 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     }
 
     async fn find_in_l2(&self, key: &K, at_least: Version) -> Found<V> {
+        // Before it is asked what was answered past L2: who answers so afterwards moves the fence.
+        let place = self.place(key);
         let noted = self.ahead.least(key);
         let at_least = at_least.max(noted);
         let miss = |miss, at_least| {
@@ -100,7 +102,6 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             larder.tier = "l2",
             larder.outcome = tracing::field::Empty,
         );
-        let place = self.place(key);
         let redis_key = self.keys.key(key);
         let read = l2.read(&redis_key, self.options.ttl.is_some());
         let read = match read.instrument(span.clone()).await {
@@ -185,7 +186,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     }
 
     /// `sighted`, unless a tag of it is newer by now: the barriers in L2 are asked, in one round
-    /// trip for all.
+    /// trip for all, and those that this process has heard of, for L2 may not have been told.
     ///
     /// A barrier that is not there was evicted or lost: what it kept back cannot be told from
     /// what it did not, and is no answer.
@@ -198,17 +199,17 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         let Some(tags) = &sighted.kept.tags else { return Ok(sighted) };
         let barriers =
             join_all(tags.iter().map(async |tag| l2.read(&self.keys.tag(&tag.name), false).await));
-        let mut stands = true;
+        let mut all_there = true;
         for (tag, barrier) in tags.iter().zip(barriers.await) {
             let barrier = barrier.map_err(|error| (Miss::Unavailable(error.reason()), at_least))?;
             match barrier.map(|stored| Entry::decode(&stored.bytes)) {
                 Some(Ok(Entry::Tombstone(newest))) => {
                     self.raise_barrier(&tag.name, newest);
-                    stands &= newest <= tag.version;
                 }
-                _ => stands = false,
+                _ => all_there = false,
             }
         }
+        let stands = all_there && self.barriers.let_pass(&sighted.kept.tags);
         if stands { Ok(sighted) } else { Err((Miss::Invalidated, at_least)) }
     }
 
@@ -267,6 +268,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     /// Notes `key`'s place, before a value of it is read.
     pub(super) fn place(&self, key: &K) -> Option<Place> {
         self.l1.as_ref().map(|l1| l1.place(key))
+    }
+
+    /// `key`'s place before it is leased, and `course` held against what was answered past L2
+    /// by then.
+    pub(super) fn depart_from(&self, key: &K, course: Course) -> (Option<Place>, Course) {
+        // In this order, as when L2 is read.
+        let place = self.place(key);
+        let noted = course.noted.max(self.ahead.least(key));
+        (place, Course { at_least: course.at_least.max(noted), noted, ..course })
     }
 
     /// Notes that `version` of `key` is answered and L2 may hold an older one: here nothing older

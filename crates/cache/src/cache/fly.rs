@@ -39,7 +39,7 @@ pub(super) struct Course {
     pub(super) miss: Miss,
     /// What is older is no answer.
     pub(super) at_least: Version,
-    /// What this process had answered past L2 when the load was wanted.
+    /// What this process had answered past L2 when the load was wanted, or began.
     pub(super) noted: Version,
     pub(super) enough: Enough,
     /// Whether what could stand in for the load may be older than anything here knows: then it
@@ -61,7 +61,7 @@ pub(super) enum Leased<V> {
 impl<K: CacheKey, V: CacheValue> Inner<K, V> {
     /// Loads `key` and fills it, unless the value comes from elsewhere meanwhile.
     pub(super) async fn fly(&self, key: &K, course: Course, job: Job<V>) -> Outcome<V> {
-        let place = self.place(key);
+        let (place, course) = self.depart_from(key, course);
         let redis_key = self.keys.key(key);
         let token = match self.lease(key, &redis_key, place, course).await? {
             Leased::Needless(lookup) => return Ok(lookup),

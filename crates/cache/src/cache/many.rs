@@ -73,13 +73,9 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 Decision::Load(fallback, course) => {
                     let passenger = match self.flights.join(key) {
                         Joined::Leader(takeoff, passenger) => {
-                            led.push(Led {
-                                takeoff,
-                                key: (*key).clone(),
-                                redis_key: self.keys.key(key),
-                                place: self.place(key),
-                                course,
-                            });
+                            let (place, course) = self.depart_from(key, course);
+                            let (key, redis_key) = ((*key).clone(), self.keys.key(key));
+                            led.push(Led { takeoff, key, redis_key, place, course });
                             passenger
                         }
                         Joined::Passenger(passenger) => {

@@ -13,7 +13,7 @@ use crate::coherence::Event;
 use crate::entry::{Entry, is_leased};
 use crate::lookup::{Freshness, Held, Inspection, Invalidation, Loaded, Publication, State};
 use crate::tag::{Tag, Tags};
-use crate::tier::{Kept, Store, Stored, TierError, Token, Verdict};
+use crate::tier::{Kept, Place, Store, Stored, TierError, Token, Verdict};
 use crate::version::Version;
 
 impl<K: CacheKey, V: CacheValue> Cache<K, V> {
@@ -41,8 +41,9 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         };
         // After L2, so that nothing old is taken from there once it is gone from here.
         inner.forget(key, version);
-        if outcome.is_err() {
-            inner.go_ahead(key, version);
+        match outcome {
+            Ok(_) => inner.ahead.settle(key, version),
+            Err(_) => inner.go_ahead(key, version),
         }
         let told = inner.tell(|| Event::key(&inner.namespace, &key.to_string(), version)).await;
         inner.outcome(outcome.map(drop), told)
@@ -143,6 +144,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 Invalidation::Unavailable(why) => Publication::Unavailable(why),
             };
         }
+        let place = inner.place(key);
         let publication = match &inner.l2 {
             None => Publication::Stored,
             Some(l2) => {
@@ -172,9 +174,11 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 }
             }
         };
-        inner.forget(key, version);
-        if matches!(publication, Publication::Unavailable(_)) {
-            inner.go_ahead(key, version);
+        let place = inner.replace(key, place, version);
+        match publication {
+            Publication::Stored | Publication::Superseded => inner.ahead.settle(key, version),
+            Publication::Unavailable(_) => inner.go_ahead(key, version),
+            _ => {}
         }
         if publication == Publication::Stored {
             let now = Instant::now();
@@ -189,7 +193,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 age: Some(Duration::ZERO),
                 tags,
             };
-            inner.admit(key, inner.place(key), kept);
+            inner.admit(key, place, kept);
         }
         match inner.tell(|| Event::key(&inner.namespace, &key.to_string(), version)).await {
             Ok(()) => publication,
@@ -254,6 +258,15 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
                 Invalidation::Unavailable(why)
             }
         }
+    }
+
+    /// What is older than `version` leaves this process; the place of what comes instead, which
+    /// enters unless `key` was invalidated since it was in `place`.
+    fn replace(&self, key: &K, place: Option<Place>, version: Version) -> Option<Place> {
+        let l1 = self.l1.as_ref().zip(place);
+        let place = l1.map(|(l1, place)| l1.replace(key, place, version));
+        self.flights.detach(key);
+        place
     }
 
     /// What is older than `version` leaves this process, and does not come in again.

@@ -127,6 +127,17 @@ where
         self.remove_older(key, version);
     }
 
+    /// As [`invalidate`](Self::invalidate), by who brings `version` himself, and noted `place` before
+    /// it was stored anywhere: where that may be admitted, which is nowhere if something was
+    /// invalidated since.
+    pub(crate) fn replace(&self, key: &K, place: Place, version: Version) -> Place {
+        let mut fence = self.fence(key).lock().unwrap_or_else(PoisonError::into_inner);
+        let undisturbed = *fence == place.0;
+        *fence += 1;
+        self.remove_older(key, version);
+        if undisturbed { Place(*fence) } else { place }
+    }
+
     fn remove_older(&self, key: &K, version: Version) {
         if self.entries.get(key).is_some_and(|held| held.value().version < version) {
             self.entries.remove(key);
@@ -229,6 +240,29 @@ mod tests {
         tier.clear();
         tier.admit(2, before, kept(1, 8));
         assert_eq!((version(&tier, 1), version(&tier, 2)), (None, None));
+    }
+
+    #[test]
+    fn what_a_writer_brings_enters_unless_something_was_invalidated_since_it_was_stored() {
+        let tier = tier(1 << 20, Eviction::S3Fifo);
+        let reader = tier.place(&1);
+        let place = tier.place(&1);
+        let place = tier.replace(&1, place, Version::new(1, 5));
+        tier.admit(1, place, kept(5, 8));
+        tier.admit(1, reader, kept(4, 8));
+        assert_eq!(version(&tier, 1), Some(5));
+        // A newer one was told of between the store and the admission …
+        let place = tier.place(&1);
+        tier.invalidate(&1, Version::new(1, 7));
+        let place = tier.replace(&1, place, Version::new(1, 6));
+        tier.admit(1, place, kept(6, 8));
+        assert_eq!(version(&tier, 1), None);
+        // … or just before the admission.
+        let place = tier.place(&1);
+        let place = tier.replace(&1, place, Version::new(1, 8));
+        tier.invalidate(&1, Version::new(1, 9));
+        tier.admit(1, place, kept(8, 8));
+        assert_eq!(version(&tier, 1), None);
     }
 
     #[test]

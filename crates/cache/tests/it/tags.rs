@@ -11,7 +11,7 @@ use larder::{
 use larder_stack::{Topology, testing};
 use tokio::time::{advance, sleep};
 
-use crate::support::{Process, bytes, connect, memory, never, v};
+use crate::support::{Process, bytes, connect, memory, never, v, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -183,4 +183,36 @@ async fn a_publication_can_have_tags() {
     assert_eq!(get(&process, &key, &lamps).await.value, Some(bytes(5)));
     process.invalidate_tag("lamps", lamps.change()).await;
     assert_eq!(get(&process, &key, &lamps).await.miss, Some(Miss::Invalidated));
+}
+
+#[tokio::test]
+async fn a_tag_that_redis_was_not_told_of_holds_here_when_it_answers_again() {
+    if testing::skip_without_servers("a_tag_that_redis_was_not_told_of_holds_here") {
+        return;
+    }
+    const NODES: usize = 3;
+    let mut cluster = testing::private_redis_cluster(Topology::ThreeByZero).await;
+    let l2 = connect(cluster.nodes()).await;
+    for (environment, options) in
+        [("untold", both_tiers()), ("untold-l2", NamespaceOptions::default())]
+    {
+        let [before, process] = [(); 2].map(|()| Process::new(&l2, environment, options.clone()));
+        let lamps = Lamps::default();
+        within(20 * SECOND, "it is filled", async || get(&before, "a", &lamps).await.stored).await;
+
+        (0..NODES).for_each(|node| cluster.freeze(node));
+        let told = process.invalidate_tag("lamps", lamps.change()).await;
+        assert!(matches!(told, Invalidation::Unavailable(_)), "{told:?}");
+        let lookup = get(&process, "a", &lamps).await;
+        assert!(matches!(lookup.miss, Some(Miss::Unavailable(_))), "{lookup:?}");
+        assert_eq!((lookup.value, lookup.version), (Some(bytes(1)), v(7)));
+        (0..NODES).for_each(|node| cluster.thaw(node));
+        // Redis has the old value and the old barrier, and the key's version is the same.
+        within(20 * SECOND, "it is found again", async || {
+            let lookup = get(&process, "a", &lamps).await;
+            assert_eq!(lookup.value, Some(bytes(1)), "{lookup:?}");
+            lookup.tier != Tier::Origin
+        })
+        .await;
+    }
 }

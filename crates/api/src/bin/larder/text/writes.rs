@@ -17,7 +17,11 @@ pub(crate) fn journal(answer: &Value) -> String {
     let left = answer["left"].as_array().into_iter().flatten().map(|left| {
         let part = |name: &str| plain(&left[name]);
         let (mode, depth, dead) = (part("mode"), part("depth"), part("dead_letters"));
-        ("left", format!("{depth} of the mode {mode}, {dead} dead letters"))
+        let holds = match left.get("error") {
+            Some(_) => format!("not known of the mode {mode}: its journal does not answer"),
+            None => format!("{depth} of the mode {mode}, {dead} dead letters"),
+        };
+        ("left", holds)
     });
     let own = [
         ("mode", plain(&answer["mode"])),
@@ -37,15 +41,22 @@ pub(crate) fn write(answer: &Value) -> String {
 
 pub(crate) fn letters(answer: &Value) -> String {
     let letters = answer["dead_letters"].as_array().map_or(&[][..], Vec::as_slice);
+    let unknown = answer["unavailable"].as_array().into_iter().flatten().map(|mode| {
+        format!(
+            "The journal of the mode {} does not answer: what it has is not shown.\n",
+            plain(mode)
+        )
+    });
+    let unknown = unknown.collect::<String>();
     if letters.is_empty() {
-        return "There is none.\n".to_owned();
+        return if unknown.is_empty() { "There is none.\n".to_owned() } else { unknown };
     }
     let rows = letters.iter().map(|letter| {
         let part = |name: &str| plain(&letter[name]);
         let [position, mode, key] = ["position", "mode", "key"].map(part);
         [position, mode, key, part("attempts"), seconds(&letter["age_ms"]), part("error")]
     });
-    table(["position", "mode", "key", "attempts", "age", "error"], rows)
+    table(["position", "mode", "key", "attempts", "age", "error"], rows) + &unknown
 }
 
 pub(crate) fn letter(answer: &Value) -> String {
