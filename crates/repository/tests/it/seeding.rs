@@ -23,6 +23,19 @@ async fn migrations_apply_once() {
     let url = &fixture.database.admin_url;
     migrate(url).await.expect("nothing to do");
     assert_eq!(pending_migrations(url).await.expect("counts"), 0);
+    // What `migrate` would refuse is no mere number that is missing.
+    let changed = "UPDATE _sqlx_migrations SET checksum = ''::bytea WHERE version = 1";
+    fixture.database.execute(changed).await;
+    let refused = pending_migrations(url).await.expect_err("it was changed").to_string();
+    assert_eq!(refused, migrate(url).await.expect_err("it was changed").to_string());
+    fixture.database.execute("DELETE FROM _sqlx_migrations WHERE version = 1").await;
+    assert_eq!(pending_migrations(url).await.expect("counts"), 1);
+    let newer =
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'of a newer program', true, ''::bytea, 0)";
+    fixture.database.execute(newer).await;
+    let refused = pending_migrations(url).await.expect_err("it is not known").to_string();
+    assert!(refused.contains("9999"), "{refused}");
 }
 
 #[tokio::test]
