@@ -38,7 +38,7 @@ down: ## Stop the stack (CLEAN=1: delete its data too)
 	@deploy/down.sh
 
 .PHONY: status
-status: ## What runs, where, since when
+status: ## What runs, where, for how long
 	@deploy/status.sh
 
 .PHONY: logs
@@ -72,6 +72,10 @@ check: ## Format, lints, docs, dependencies: what a change must pass before revi
 .PHONY: check-deploy
 check-deploy: ## What is in deploy/, with every tool it can be checked with (fetches them)
 	@deploy/test.sh
+
+.PHONY: check-image
+check-image: ## Every step of the Dockerfile without an engine, the build included: a quarter of an hour
+	@deploy/replay.sh
 
 .PHONY: test-openapi
 test-openapi: ## Requests made up from /openapi.json: no answer that it does not have (fetches Schemathesis)

@@ -42,10 +42,10 @@ undo() {
     exit "$code"
 }
 
-service() { # NAME READY COMMAND…
-    local name=$1 ready=$2
-    shift 2
-    "$RELEASE/larder-stack" service start "$name" --ready "$ready" -- "$@"
+service() { # NAME READY VARIABLE COMMAND…
+    local name=$1 ready=$2 variable=$3
+    shift 3
+    "$RELEASE/larder-stack" service start "$name" --ready "$ready" --moved-by "$variable" -- "$@"
 }
 
 # `host:port, host:port` as a list of YAML strings.
@@ -58,9 +58,9 @@ targets() {
 }
 
 # A replica of the API.
-api() { # NAME PORT
+api() { # NAME PORT VARIABLE
     LARDER__SERVER__BIND=127.0.0.1:$2 \
-        service "$1" "http://127.0.0.1:$2/readyz" "$RELEASE/catalog-api" serve
+        service "$1" "http://127.0.0.1:$2/readyz" "$3" "$RELEASE/catalog-api" serve
 }
 
 # Whether an extra may have this port: its own, or nobody's.
@@ -81,7 +81,7 @@ start_balancer() { # PROGRAM PORT PORT
     mkdir -p "$folder"
     sed -e "s|bind :8080|bind 127.0.0.1:$API_PORT|" -e "s|bind :8405|bind 127.0.0.1:$BALANCER_METRICS_PORT|" \
         -e "s|api-1:8080|127.0.0.1:$2|" -e "s|api-2:8080|127.0.0.1:$3|" deploy/haproxy/haproxy.cfg > "$file"
-    service balancer "http://127.0.0.1:$API_PORT/readyz" "$1" -db -f "$file"
+    service balancer "http://127.0.0.1:$API_PORT/readyz" API_PORT "$1" -db -f "$file"
 }
 
 # Prometheus, reading every replica; sets PROMETHEUS_URL where it runs.
@@ -104,7 +104,7 @@ start_prometheus() { # API URL…
     local file
     file=$folder/$(cksum < "$folder/draft.yml" | cut -d' ' -f1).yml
     mv "$folder/draft.yml" "$file"
-    service prometheus "http://127.0.0.1:$port/-/ready" "$program" --config.file="$file" \
+    service prometheus "http://127.0.0.1:$port/-/ready" PROMETHEUS_PORT "$program" --config.file="$file" \
         --storage.tsdb.path="$folder/data" --storage.tsdb.retention.time=2d \
         --web.listen-address="127.0.0.1:$port"
     PROMETHEUS_URL=http://127.0.0.1:$port
@@ -129,7 +129,7 @@ start_receiver() {
     fi
     may_have otlp "$grpc" OTLP_GRPC_PORT && may_have otlp "$http" OTLP_HTTP_PORT || return 0
     mkdir -p "$STACK_DIR/services/otlp"
-    service otlp "tcp://127.0.0.1:$http" "$program" start \
+    service otlp "tcp://127.0.0.1:$http" OTLP_HTTP_PORT "$program" start \
         --otlp-grpc-endpoint "127.0.0.1:$grpc" --otlp-http-endpoint "127.0.0.1:$http" \
         --exporter blackhole --debug-log metrics --pid-file "$STACK_DIR/services/otlp/rotel.pid" \
         --log-file "$STACK_DIR/services/otlp/rotel.log"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make status: what runs, where, since when.
+# make status: what runs, where, for how long.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 

@@ -129,6 +129,18 @@ up; must_refuse "$API_PORT" API_PORT=
 kill -0 "$foreign" || broken "its owner was ended"
 kill "$foreign"
 
+begin "the second replica's port is taken"
+export REPLICAS=2 API_2_PORT=$((BASE + 3))
+python3 -m http.server --bind 127.0.0.1 "$API_2_PORT" >/dev/null 2>&1 &
+foreign=$!
+until listens "$API_2_PORT"; do sleep 0.1; done
+up
+kill -0 "$foreign" || broken "its owner was ended"
+kill "$foreign"
+wait "$foreign" 2>/dev/null || true
+must_refuse "port $API_2_PORT" API_2_PORT
+unset REPLICAS API_2_PORT
+
 begin "Postgres's port is taken"
 python3 -m http.server --bind 127.0.0.1 "$LARDER_STACK_POSTGRES_PORT" >/dev/null 2>&1 &
 foreign=$!

@@ -48,7 +48,7 @@ fi
 if [ "$REGIONS" -gt 1 ]; then
     export LARDER__FEED__REGION=main
 fi
-BALANCER_URL= PORTS=("$API_PORT")
+BALANCER_URL= PORTS=("$API_PORT") MOVED_BY=(API_PORT API_2_PORT)
 HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy || true)
 if [ "$REPLICAS" = 2 ]; then
     # Longer than a balancer takes to notice.
@@ -56,6 +56,7 @@ if [ "$REPLICAS" = 2 ]; then
     if [ -n "$HAPROXY" ]; then
         BALANCER_URL=$API_URL
         PORTS=("${API_1_PORT:-$((API_PORT + 1))}" "${API_2_PORT:-$((API_PORT + 2))}")
+        MOVED_BY=(API_1_PORT API_2_PORT)
     else
         echo "balancer       left out: not installed (as root: apt-get install haproxy)"
         PORTS=("$API_PORT" "${API_2_PORT:-$((API_PORT + 1))}")
@@ -64,15 +65,16 @@ fi
 # What ran with other replicas is in the way.
 [ -n "$BALANCER_URL" ] || "$RELEASE/larder-stack" service stop balancer
 [ "$REPLICAS$REGIONS" != 11 ] || "$RELEASE/larder-stack" service stop api-2
-api api "${PORTS[0]}"
+api api "${PORTS[0]}" "${MOVED_BY[0]}"
 API_URLS=http://127.0.0.1:${PORTS[0]}
 if [ "$REPLICAS" = 2 ]; then
-    api api-2 "${PORTS[1]}"
+    api api-2 "${PORTS[1]}" "${MOVED_BY[1]}"
     API_URLS=$API_URLS,http://127.0.0.1:${PORTS[1]}
 fi
 if [ "$REGIONS" -gt 1 ]; then
     # The second region: an API of its own on its own Redis Cluster, over the same Postgres.
-    LARDER__REDIS__NODES=$REDIS_NODES_2 LARDER__FEED__REGION=second api api-2 $((API_PORT + 1))
+    LARDER__REDIS__NODES=$REDIS_NODES_2 LARDER__FEED__REGION=second \
+        api api-2 $((API_PORT + 1)) API_PORT
     API_URLS=$API_URL,http://127.0.0.1:$((API_PORT + 1))
 fi
 [ -z "$BALANCER_URL" ] || start_balancer "$HAPROXY" "${PORTS[@]}"

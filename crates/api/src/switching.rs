@@ -9,13 +9,14 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::{Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::web::Data;
 use catalog_domain::{RepositoryError, View};
 use catalog_repository::{PostgresCatalogue, translate};
-use catalog_service::{Catalogue, NamespaceSettings, Strategy};
-use larder_postgres::{Choice, Choices, Process, adopt_strategy, choose_strategy};
+use catalog_service::{Catalogue, NamespaceSettings};
+use larder_postgres::{Choice, Choices, Process, Report, adopt_strategy, choose_strategy};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -39,6 +40,8 @@ pub(crate) struct Switching {
     environment: String,
     configured: Vec<(View, NamespaceSettings)>,
     held: Mutex<Held>,
+    /// What this process says of itself when it next says that it is there.
+    report: SyncMutex<Option<String>>,
 }
 
 /// What this process runs under.
@@ -75,7 +78,13 @@ impl Switching {
         environment: &str,
         configured: Vec<(View, NamespaceSettings)>,
     ) -> Self {
-        Self { choices, environment: environment.to_owned(), configured, held: Mutex::default() }
+        Self {
+            choices,
+            environment: environment.to_owned(),
+            configured,
+            held: Mutex::default(),
+            report: SyncMutex::default(),
+        }
     }
 
     /// The name of this process.
@@ -97,6 +106,16 @@ impl Switching {
     /// The processes that are there.
     pub(crate) async fn processes(&self) -> Result<Vec<Process>, RepositoryError> {
         self.choices.processes(LIFE).await.map_err(translate)
+    }
+
+    /// What this process says of itself from now on.
+    pub(crate) fn say(&self, report: String) {
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    }
+
+    /// What the processes that are there say of themselves.
+    pub(crate) async fn reports(&self) -> Result<Vec<Report>, RepositoryError> {
+        self.choices.reports(LIFE).await.map_err(translate)
     }
 
     /// `chosen`, on what is configured for `view`; `None` for what is configured.
@@ -160,9 +179,11 @@ impl Switching {
         catalogue: &Catalogue<PostgresCatalogue>,
     ) -> Result<bool, RepositoryError> {
         let mut held = self.held.lock().await;
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
         loop {
             let said = (held.adopted, held.settled);
-            let heard = self.choices.follow(said.0, said.1, LIFE).await.map_err(translate)?;
+            let heard = self.choices.follow(said.0, said.1, LIFE, report.as_deref()).await;
+            let heard = heard.map_err(translate)?;
             held.settled = held.settled.max(heard.slowest.min(held.adopted));
             let mut newest = 0;
             let mut followed = true;
@@ -200,8 +221,7 @@ impl Switching {
         let known = former.is_some_and(|former| former.choice.as_ref() == choice);
         if let Some(former) = former.filter(|_| known) {
             // A barrier reaches by itself what is kept coherent.
-            let aloof = matches!(catalogue.settings(view).strategy, Strategy::None | Strategy::Ttl);
-            if !aloof || former.epoch >= epoch {
+            if catalogue.settings(view).strategy.is_told() || former.epoch >= epoch {
                 return Ok(former.usable);
             }
         }

@@ -64,7 +64,8 @@ pub struct NamespaceOptions {
     /// Whether the tier in Redis is used.
     pub l2: bool,
     /// Whether changes made elsewhere are followed, where the cache takes part in
-    /// [`Coherence`](crate::Coherence); without, entries go by their TTL.
+    /// [`Coherence`](crate::Coherence); without, entries go by their TTL, and end sooner only where
+    /// somebody invalidates them by name.
     pub coherent: bool,
     /// Entries of an older epoch are misses: what was stored under another strategy, or
     /// before the namespace was cleared.

@@ -87,6 +87,12 @@ impl Strategy {
             Self::Ttl => "ttl",
         }
     }
+
+    /// Whether its entries end because a change is told; under the others no change is.
+    #[must_use]
+    pub const fn is_told(self) -> bool {
+        !matches!(self, Self::None | Self::Ttl)
+    }
 }
 
 impl Tiers {
@@ -152,7 +158,7 @@ impl NamespaceSettings {
             l1: matches!(self.tiers, Tiers::L1 | Tiers::L1L2).then(|| self.l1.clone()),
             l2: matches!(self.tiers, Tiers::L2 | Tiers::L1L2),
             // Of a `ttl` entry nothing but its TTL makes an end.
-            coherent: !matches!(self.strategy, Strategy::None | Strategy::Ttl),
+            coherent: self.strategy.is_told(),
             ..self.options.clone()
         };
         match self.strategy {

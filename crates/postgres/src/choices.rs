@@ -53,6 +53,17 @@ pub struct Process {
     pub seen_ago: Duration,
 }
 
+/// What a process that was there lately says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The name of the process.
+    pub process: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its words; `None`: it has said nothing yet, or is of an earlier release.
+    pub text: Option<String>,
+}
+
 /// What [`choose_strategy`] led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
@@ -125,8 +136,9 @@ impl Choices {
         &self.process
     }
 
-    /// Says that this process is there, and which generations it has adopted and knows to be
-    /// settled; hears what was chosen. Who has not said so within `life` is not waited for.
+    /// Says that this process is there, which generations it has adopted and knows to be settled, and
+    /// `report`, its words about itself; hears what was chosen. Who has not said so within `life` is
+    /// not waited for.
     ///
     /// # Errors
     ///
@@ -136,8 +148,10 @@ impl Choices {
         adopted: u64,
         settled: u64,
         life: Duration,
+        report: Option<&str>,
     ) -> Result<Heard, sqlx::Error> {
-        let sql = "SELECT * FROM larder.follow($1, $2, $3, $4, $5, make_interval(secs => $6))";
+        let sql = "SELECT * FROM larder.report_and_follow(
+                       $1, $2, $3, $4, $5, make_interval(secs => $6), $7)";
         let rows = sqlx::query(sql)
             .bind(&self.environment)
             .bind(&self.process)
@@ -145,6 +159,7 @@ impl Choices {
             .bind(adopted.cast_signed())
             .bind(settled.cast_signed())
             .bind(life.as_secs_f64())
+            .bind(report)
             .fetch_all(self.db.counted(FOLLOW))
             .await?;
         let mut heard = Heard { slowest: adopted, namespaces: Vec::new() };
@@ -197,6 +212,27 @@ impl Choices {
                 })
             })
             .collect()
+    }
+
+    /// What the processes that were there within `life` say of themselves, this one included.
+    ///
+    /// # Errors
+    ///
+    /// When the statement fails.
+    pub async fn reports(&self, life: Duration) -> Result<Vec<Report>, sqlx::Error> {
+        let rows = sqlx::query("SELECT * FROM larder.reports_of($1, make_interval(secs => $2))")
+            .bind(&self.environment)
+            .bind(life.as_secs_f64())
+            .fetch_all(self.db.counted(PROCESSES))
+            .await?;
+        let report = |row: &sqlx::postgres::PgRow| {
+            Ok(Report {
+                process: row.try_get("process")?,
+                address: row.try_get("address")?,
+                text: row.try_get("report")?,
+            })
+        };
+        rows.iter().map(report).collect()
     }
 
     /// Says that this process is there no longer.

@@ -11,7 +11,9 @@ mod ledger;
 mod statement;
 mod versions;
 
-pub use choices::{Choice, Choices, Chosen, Heard, NamespaceState, Process, choose_strategy};
+pub use choices::{
+    Choice, Choices, Chosen, Heard, NamespaceState, Process, Report, choose_strategy,
+};
 pub use database::{Database, DatabaseError, DatabaseOptions, Transaction};
 pub use executor::Counted;
 pub use feed::{FeedOptions, PostgresFeed, PostgresFeedError};

@@ -31,7 +31,7 @@ pub enum StackError {
         /// What was to listen there.
         purpose: String,
         /// The environment variable that moves it.
-        variable: &'static str,
+        variable: String,
     },
     /// A server ended, or did not become ready in time.
     #[error("{server} did not start: {reason}\n{log}")]

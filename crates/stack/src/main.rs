@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -97,6 +97,9 @@ enum ServiceCommand {
         /// The http:// URL that answers 200 when it is ready, or the tcp:// one that takes connections.
         #[arg(long)]
         ready: String,
+        /// The variable that moves its port, to be named where somebody else has that.
+        #[arg(long, value_name = "VARIABLE")]
+        moved_by: String,
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -161,8 +164,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Env { change: Some(EnvChange::Set { key, value }) } => {
             env_file::set(&state.join("env"), &key, &value)?;
         }
-        Command::Service(ServiceCommand::Start { name, ready, command }) => {
-            let outcome = Service::new(&state, &name).start(&command, &ready)?;
+        Command::Service(ServiceCommand::Start { name, ready, moved_by, command }) => {
+            let outcome = Service::new(&state, &name).start(&command, &ready, &moved_by)?;
             println!("{name:14} {outcome}");
         }
         Command::Service(ServiceCommand::Stop { name }) => {
@@ -196,6 +199,18 @@ fn open(state: &std::path::Path) -> Result<Stack> {
     }
 }
 
+/// How long ago that second of Unix time was, in its two largest units.
+fn since(second: u64) -> String {
+    let lasted = (UNIX_EPOCH + Duration::from_secs(second)).elapsed().unwrap_or_default().as_secs();
+    let (minutes, hours, days) = (lasted / 60, lasted / 3_600, lasted / 86_400);
+    match lasted {
+        0..60 => format!("{lasted} s"),
+        60..3_600 => format!("{minutes} min {} s", lasted % 60),
+        3_600..86_400 => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
 async fn status(state: &std::path::Path, json: bool) -> Result<()> {
     let stack = open(state)?;
     let servers = stack.status();
@@ -205,7 +220,8 @@ async fn status(state: &std::path::Path, json: bool) -> Result<()> {
     }
     for server in servers {
         let state = server.pid.map_or("stopped".to_owned(), |pid| format!("pid {pid}"));
-        println!("{:14} {:12} {}", server.name, state, server.log.display());
+        let lasted = server.started_at.map_or_else(String::new, |at| format!("for {}", since(at)));
+        println!("{:14} {state:12} {lasted:14} {}", server.name, server.log.display());
     }
     let serving = if stack.is_serving().await { "yes" } else { "no" };
     println!("serving: {serving} (Postgres up, all slots covered, replicas linked)");

@@ -15,15 +15,12 @@ pub(crate) fn is_free(port: u16) -> bool {
 }
 
 /// Fails with the name of the variable that moves the port.
-pub(crate) fn require_free(
-    port: u16,
-    purpose: &str,
-    variable: &'static str,
-) -> Result<(), StackError> {
+pub(crate) fn require_free(port: u16, purpose: &str, variable: &str) -> Result<(), StackError> {
     if is_free(port) {
         return Ok(());
     }
-    Err(StackError::PortTaken { port, purpose: purpose.to_owned(), variable })
+    let (purpose, variable) = (purpose.to_owned(), variable.to_owned());
+    Err(StackError::PortTaken { port, purpose, variable })
 }
 
 /// `count` free ports in a row, with their bus ports free too.

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize};
@@ -113,6 +113,16 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
 /// A server's pid file below `folder`.
 pub(crate) fn pid_file(folder: &Path) -> PathBuf {
     folder.join("process.json")
+}
+
+/// The id of the process that was started from `folder`, if that very one still runs, and when it was
+/// started, in seconds of Unix time.
+pub(crate) fn running(folder: &Path) -> Option<(i32, u64)> {
+    let file = pid_file(folder);
+    let identity = Identity::load(&file).filter(Identity::is_alive)?;
+    // The file is written when the process has been started, and never again.
+    let written = std::fs::metadata(&file).ok()?.modified().ok()?;
+    Some((identity.pid, written.duration_since(UNIX_EPOCH).ok()?.as_secs()))
 }
 
 /// A server's log below `folder`.

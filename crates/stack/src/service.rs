@@ -69,14 +69,20 @@ impl Service {
     }
 
     /// Runs `command` in the background until `ready` answers: an `http://` URL with 200, a `tcp://` one
-    /// by taking a connection.
+    /// by taking a connection. `port_variable` is what moves the port of `ready`, for the words about a
+    /// taken one.
     ///
     /// If it already runs, from the same program file and settings, nothing happens.
     ///
     /// # Errors
     ///
-    /// When it ends, or does not become ready within a minute; its log's end is in the message.
-    pub fn start(&self, command: &[String], ready: &str) -> Result<Started, StackError> {
+    /// When the port is taken, it ends, or it does not become ready within a minute; its log's end is in the message.
+    pub fn start(
+        &self,
+        command: &[String],
+        ready: &str,
+        port_variable: &str,
+    ) -> Result<Started, StackError> {
         let (program, arguments) = command.split_first().ok_or_else(|| StackError::Run {
             program: self.name.clone(),
             reason: "no command given".to_owned(),
@@ -93,7 +99,7 @@ impl Service {
             outcome = Started::Restarted;
         }
         if let Some(port) = port_of(ready) {
-            require_free(port, &self.name, "API_PORT")?;
+            require_free(port, &self.name, port_variable)?;
         }
         let mut process = Command::new(program);
         process.args(arguments);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::env_file;
 use crate::error::StackError;
 use crate::postgres::{Postgres, PostgresOptions};
+use crate::process::{log_file, running};
 use crate::redis_cluster::{PORT_VARIABLE, RedisCluster};
 use crate::service::Service;
 use crate::topology::Topology;
@@ -52,6 +53,8 @@ pub struct ServerStatus {
     pub name: String,
     /// Its process, while it runs.
     pub pid: Option<i32>,
+    /// When that was started, in seconds of Unix time.
+    pub started_at: Option<u64>,
     /// Where its log is.
     pub log: PathBuf,
 }
@@ -243,11 +246,12 @@ impl Stack {
     pub fn status(&self) -> Vec<ServerStatus> {
         let state = &self.options.state_dir;
         let entry = |name: &str, folder: PathBuf| {
-            let identity = crate::process::Identity::load(&crate::process::pid_file(&folder));
+            let running = running(&folder);
             ServerStatus {
                 name: name.to_owned(),
-                pid: identity.filter(crate::process::Identity::is_alive).map(|found| found.pid),
-                log: crate::process::log_file(&folder),
+                pid: running.map(|(pid, _)| pid),
+                started_at: running.map(|(_, at)| at),
+                log: log_file(&folder),
             }
         };
         let mut all = vec![entry("postgres", state.join("postgres"))];

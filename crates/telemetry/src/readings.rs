@@ -57,7 +57,7 @@ impl Readings {
         let mut sum = Buckets::default();
         for (_, series) in self.series(name) {
             if keep(Labels(series.get_label())) {
-                sum.add(series);
+                sum = sum.with(&Buckets::of(series));
             }
         }
         sum
@@ -124,15 +124,48 @@ impl Buckets {
         Some(lower)
     }
 
-    fn add(&mut self, series: &Metric) {
+    /// What both hold. Where a bound is one's alone, of the other's observations those are at most that
+    /// of which it is certain.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        let all = self.bounds.iter().chain(&other.bounds).map(|(bound, _)| *bound);
+        let mut all: Vec<f64> = all.collect();
+        all.sort_by(f64::total_cmp);
+        all.dedup();
+        let both = |bound| self.certainly(bound) + other.certainly(bound);
+        Self {
+            bounds: all.into_iter().map(|bound| (bound, both(bound))).collect(),
+            count: self.count + other.count,
+        }
+    }
+
+    /// Its finite upper bounds, ascending, with how many observations are at most that, to be written
+    /// down beside the [`count`](Self::count).
+    #[must_use]
+    pub fn finite(&self) -> Vec<(f64, u64)> {
+        self.bounds.iter().filter(|(bound, _)| bound.is_finite()).copied().collect()
+    }
+
+    /// Those that were written down so; `None` where they do not ascend, or are more than `count`.
+    #[must_use]
+    pub fn from_finite(bounds: Vec<(f64, u64)>, count: u64) -> Option<Self> {
+        let ascends = bounds.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1);
+        let within = bounds.last().is_none_or(|(_, most)| *most <= count);
+        (ascends && within).then_some(Self { bounds, count })
+    }
+
+    /// Observations of which a bound says that they are at most `bound`.
+    fn certainly(&self, bound: f64) -> u64 {
+        let above = self.bounds.partition_point(|(own, _)| *own <= bound);
+        above.checked_sub(1).map_or(0, |last| self.bounds[last].1)
+    }
+
+    fn of(series: &Metric) -> Self {
         let histogram = series.get_histogram();
-        self.count += histogram.get_sample_count();
-        for bucket in histogram.get_bucket() {
-            let (bound, count) = (bucket.upper_bound(), bucket.cumulative_count());
-            match self.bounds.binary_search_by(|(other, _)| other.total_cmp(&bound)) {
-                Ok(place) => self.bounds[place].1 += count,
-                Err(place) => self.bounds.insert(place, (bound, count)),
-            }
+        let buckets = histogram.get_bucket().iter();
+        Self {
+            bounds: buckets.map(|one| (one.upper_bound(), one.cumulative_count())).collect(),
+            count: histogram.get_sample_count(),
         }
     }
 }
@@ -188,6 +221,33 @@ mod tests {
         assert_eq!(since.quantile(0.5), Some(0.1));
         assert_eq!(since.quantile(0.75), Some(0.55));
         assert_eq!(since.quantile(1.0), Some(1.0));
+    }
+
+    #[test]
+    fn what_was_written_down_is_read_again_and_added() {
+        let (registry, seconds) = registry();
+        for value in [0.05, 0.5, 5.0, 50.0] {
+            seconds.with_label_values(&["one"]).observe(value);
+        }
+        let own = Readings::of(&registry).histogram("seconds", |_| true);
+        let again = Buckets::from_finite(own.finite(), own.count()).expect("they ascend");
+        assert_eq!(again.finite(), [(0.1, 1), (1.0, 2), (10.0, 3)]);
+        let twice = own.with(&again);
+        assert_eq!((twice.count(), twice.at_most(1.0)), (8, 4));
+        assert_eq!(twice.quantile(0.5), own.quantile(0.5));
+        assert_eq!(own.with(&Buckets::default()), own);
+        // Another release has other bounds: what is not certain is not counted.
+        let other = Buckets::from_finite(vec![(0.5, 4), (20.0, 9)], 10).expect("they ascend");
+        let both = own.with(&other);
+        assert_eq!(
+            [0.1, 0.5, 1.0, 10.0, 20.0].map(|bound| both.at_most(bound)),
+            [1, 1 + 4, 2 + 4, 3 + 4, 3 + 9]
+        );
+        assert_eq!(both.count(), 14);
+        for wrong in [vec![(1.0, 5), (0.5, 6)], vec![(0.5, 6), (1.0, 5)], vec![(0.5, 11)]] {
+            assert_eq!(Buckets::from_finite(wrong, 10), None);
+        }
+        assert_eq!(Buckets::from_finite(vec![(f64::NAN, 1), (1.0, 2)], 10), None);
     }
 
     #[test]

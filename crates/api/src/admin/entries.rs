@@ -44,8 +44,9 @@ async fn inspect(
     })))
 }
 
-/// `told`: whether Redis and all processes know already. Else the change feed tells them, unless
-/// `kept_elsewhere_ms` says for how long, at most, other processes keep what they hold.
+/// `told`: whether Redis and the backplane have it. Else the change feed tells it later, but not under
+/// `ttl`. There `kept_elsewhere_ms` says for how long, at most, a process that does not hear of it keeps
+/// what it holds.
 async fn make_old(
     path: Path<(String, String)>,
     state: Data<State>,
@@ -57,17 +58,16 @@ async fn make_old(
     let outcome = state.catalogue.make_old(view, id, version).await;
     tracing::info!(namespace = view.namespace(), %id, "a key was invalidated");
     let settings = state.catalogue.settings(view);
-    // What is in other processes hears of no key under `ttl`.
-    let deaf =
+    // Under any other strategy a process that hears nothing does not use what it holds.
+    let unproven =
         settings.strategy == Strategy::Ttl && matches!(settings.tiers, Tiers::L1 | Tiers::L1L2);
-    let told = matches!(outcome, Invalidation::Done);
     let mut shown = json!({
         "namespace": view.namespace(),
         "key": id.to_string(),
         "version": version.to_string(),
-        "told": told && !deaf,
+        "told": matches!(outcome, Invalidation::Done),
     });
-    if deaf {
+    if unproven {
         shown["kept_elsewhere_ms"] = (settings.l1.ttl.as_millis() as u64).into();
     }
     Ok(HttpResponse::Ok().json(shown))

@@ -15,6 +15,11 @@ use crate::input::{self, Body};
 use crate::problem::Problem;
 use crate::routes::resource;
 
+/// Said by a switch that only the relay makes safe.
+const UNRELAYED: &str = "feed.enabled is false here: what another process wrote while it was still \
+    under the former strategy has been told to nobody, and may be answered old until its TTL; \
+    invalidate the namespace to be sure";
+
 /// `strategy` null or left out: what each process is configured for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,8 +90,9 @@ async fn put(
     view: View,
     chosen: Option<(&str, &str)>,
 ) -> Result<HttpResponse, Problem> {
-    let usable = state.switching.settings(view, chosen);
-    usable.map_err(|(field, reason)| Problem::field(field, reason))?;
+    let wanted = state.switching.settings(view, chosen);
+    let wanted = wanted.map_err(|(field, reason)| Problem::field(field, reason))?.strategy;
+    let former = state.catalogue.settings(view).strategy;
     // What is to be answered must be answered before the request's own deadline.
     let patience = Duration::from_millis(state.config.server.request_deadline_ms) / 4 * 3;
     let switched = state.switching.switch(&state.catalogue, view, chosen, patience).await;
@@ -101,6 +107,11 @@ async fn put(
     shown["complete"] = progress.complete.into();
     shown["late"] = late.into();
     shown["processes"] = listed(&progress.processes);
+    // Who is still under `none` or `ttl` tells nobody of its writes: the relay does (docs/adr/0012).
+    let relied = !former.is_told() && wanted.is_told() && progress.processes.len() > 1;
+    if relied && !state.config.feed.enabled {
+        shown["warning"] = UNRELAYED.into();
+    }
     let status = if progress.complete { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(HttpResponse::build(status).json(shown))
 }

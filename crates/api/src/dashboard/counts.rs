@@ -2,7 +2,7 @@
 
 use catalog_domain::View;
 use larder_telemetry::{Buckets, Labels, Readings};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 const REQUESTS: &str = "http_server_request_duration_seconds";
 const QUERIES: &str = "larder_db_queries_total";
@@ -15,7 +15,7 @@ pub(super) const TIERS: [&str; 2] = ["l1", "l2"];
 const CATALOGUE: [&str; 3] = ["/products", "/categories", "/writes"];
 
 /// Requests for the catalogue; those for this page, `/metrics` and administration are none of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Requests {
     pub(super) all: u64,
     /// Of those, the ones that were answered 5xx.
@@ -23,7 +23,7 @@ pub(super) struct Requests {
 }
 
 /// Statements, by what became of them; those of the relay, which has a role of its own, apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Queries {
     pub(super) completed: u64,
     pub(super) failed: u64,
@@ -32,7 +32,7 @@ pub(super) struct Queries {
 }
 
 /// Lookups in one tier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lookups {
     /// Those it answered, be it with a stale value or with "there is none".
     pub(super) hits: u64,
@@ -61,10 +61,25 @@ pub(super) struct Counts {
     pub(super) stale: u64,
 }
 
+impl Requests {
+    pub(super) const fn and(&self, other: &Self) -> Self {
+        Self { all: self.all + other.all, failed: self.failed + other.failed }
+    }
+}
+
 impl Queries {
     /// All of the application's, whatever became of them.
     pub(super) const fn all(&self) -> u64 {
         self.completed + self.failed + self.unknown
+    }
+
+    pub(super) const fn and(&self, other: &Self) -> Self {
+        Self {
+            completed: self.completed + other.completed,
+            failed: self.failed + other.failed,
+            unknown: self.unknown + other.unknown,
+            relay: self.relay + other.relay,
+        }
     }
 }
 
@@ -79,6 +94,10 @@ impl Lookups {
             hits: self.hits.saturating_sub(earlier.hits),
             all: self.all.saturating_sub(earlier.all),
         }
+    }
+
+    pub(super) const fn and(&self, other: &Self) -> Self {
+        Self { hits: self.hits + other.hits, all: self.all + other.all }
     }
 }
 

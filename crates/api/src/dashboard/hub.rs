@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::costs::Costs;
 use super::counts::Counts;
+use super::peers::{Heard, Processes, listen};
 use super::snapshot::{Point, Window};
 use super::viewers::{Events, Limits, Viewers};
 use crate::app::State;
@@ -27,7 +28,7 @@ const REMEMBERED: usize = 300;
 pub(crate) struct Hub {
     address: SocketAddr,
     past: Arc<Mutex<VecDeque<Point>>>,
-    viewers: Viewers,
+    viewers: Arc<Viewers>,
     closing: Arc<Notify>,
 }
 
@@ -49,23 +50,28 @@ impl Hub {
         let closing = Arc::new(Notify::new());
         let (closed, stopping) = (Arc::clone(&closing), state.closing.clone());
         let (sender, newest) = watch::channel(Bytes::new());
+        let viewers = Arc::new(Viewers::new(newest, Limits::default()));
+        let (told, heard) = watch::channel(None);
         let maker = Maker {
-            state,
+            state: state.clone(),
+            address,
+            heard,
             began: Instant::now(),
             window: Window::default(),
             costs: Costs::default(),
             past: Arc::clone(&past),
         };
+        let seen = Arc::clone(&viewers);
         tokio::spawn(async move {
             tokio::select! {
                 () = maker.run(&sender) => {}
+                () = listen(&state, &seen, &told) => {}
                 () = closed.notified() => {}
                 () = stopping.stopping() => {}
             }
             // The sender goes with this task, and ends every viewer's stream: a stop would
             // otherwise wait for them in vain.
         });
-        let viewers = Viewers::new(newest, Limits::default());
         Data::new(Self { address, past, viewers, closing })
     }
 
@@ -95,6 +101,8 @@ impl Hub {
 /// What snapshots are made of.
 struct Maker {
     state: Data<State>,
+    address: SocketAddr,
+    heard: watch::Receiver<Heard>,
     began: Instant,
     window: Window,
     costs: Costs,
@@ -121,7 +129,14 @@ impl Maker {
         self.costs.note(at_ms, |view| self.state.catalogue.settings(view), &counts.costs);
         let costs = self.costs.periods(at_ms, &counts.costs);
         self.window.push(at_ms, counts);
-        let (point, snapshot) = self.window.snapshot(&self.state, &readings, costs)?;
+        let report = self.window.report()?;
+        let switching = &self.state.switching;
+        switching.say(serde_json::to_string(&report).expect("numbers have a JSON form"));
+        let processes = self.heard.borrow().as_ref().map(|said| {
+            Processes::of(switching.process(), self.address.to_string(), &report, said)
+        });
+        let beside = (costs, processes);
+        let (point, snapshot) = self.window.snapshot(&self.state, &readings, &report, beside)?;
         let event = event("second", &snapshot);
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         if past.len() == REMEMBERED {

@@ -1,7 +1,8 @@
 //! The live dashboard at `/`: one page, and a stream of events with one snapshot a second.
 //!
-//! The numbers are those of `/metrics`, read from the same registry, for this process alone. A
-//! snapshot is made once, whoever looks; it sends no statement. The page is the files in `page/`, as
+//! The numbers are those of `/metrics`, read from the same registry, of this process; beside them stands
+//! what the other processes say of themselves, and the sum of all (`peers.rs`). A snapshot is made once,
+//! whoever looks, and costs the application no statement. The page is the files in `page/`, as
 //! they are: nothing is built, and nothing is fetched from elsewhere, which its
 //! `Content-Security-Policy` holds.
 
@@ -9,6 +10,7 @@ mod costs;
 mod counts;
 mod events;
 mod hub;
+mod peers;
 mod snapshot;
 mod viewers;
 
@@ -34,34 +36,25 @@ struct File {
     text: &'static str,
 }
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
 const FILES: [File; 6] = [
-    File { path: "/", kind: "text/html; charset=utf-8", text: include_str!("page/index.html") },
-    File {
-        path: "/dashboard/style.css",
-        kind: "text/css; charset=utf-8",
-        text: include_str!("page/style.css"),
-    },
-    File {
-        path: "/dashboard/app.js",
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("page/app.js"),
-    },
-    File {
-        path: "/dashboard/chart.js",
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("page/chart.js"),
-    },
-    File {
-        path: "/dashboard/switch.js",
-        kind: "text/javascript; charset=utf-8",
-        text: include_str!("page/switch.js"),
-    },
-    File {
-        path: "/dashboard/icon.svg",
-        kind: "image/svg+xml",
-        text: include_str!("page/icon.svg"),
-    },
+    File::new("/", HTML, include_str!("page/index.html")),
+    File::new("/dashboard/style.css", CSS, include_str!("page/style.css")),
+    File::new("/dashboard/app.js", SCRIPT, include_str!("page/app.js")),
+    File::new("/dashboard/chart.js", SCRIPT, include_str!("page/chart.js")),
+    File::new("/dashboard/switch.js", SCRIPT, include_str!("page/switch.js")),
+    File::new("/dashboard/icon.svg", SVG, include_str!("page/icon.svg")),
 ];
+
+impl File {
+    const fn new(path: &'static str, kind: &'static str, text: &'static str) -> Self {
+        Self { path, kind, text }
+    }
+}
 
 /// The page, its files and its stream, which `hub` feeds.
 pub(crate) fn configure(service: &mut ServiceConfig, hub: &Data<Hub>) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::costs::Period;
 use super::counts::{Counts, Lookups, Queries, Requests, TIERS};
+use super::peers::{Processes, Report};
 use crate::app::State;
 
 /// Ratios and percentiles are of so much time: of one second alone they would jump about.
@@ -39,6 +40,8 @@ pub(super) struct Snapshot {
     relay: Relay,
     redis: Redis,
     costs: Vec<Period>,
+    /// Null while nobody knows of the others.
+    processes: Option<Processes>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +85,19 @@ struct Redis {
     round_trips: f64,
 }
 
+impl Point {
+    fn new(at_ms: u64, report: &Report) -> Self {
+        Self {
+            at_ms,
+            requests_per_second: report.requests_per_second,
+            queries_per_second: report.queries_per_second,
+            p50_ms: report.quantile_ms(0.5),
+            p99_ms: report.quantile_ms(0.99),
+            hit_ratio: report.hit_ratio(),
+        }
+    }
+}
+
 /// The counts of the last moments, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Window(VecDeque<(u64, Counts)>);
@@ -97,45 +113,38 @@ impl Window {
     }
 
     /// What the last second, and the last ten, come to; `None` before there are two moments.
-    fn point(&self) -> Option<(Point, Option<f64>)> {
+    pub(super) fn report(&self) -> Option<Report> {
         let (at_ms, now) = self.0.back()?;
         let (before_ms, before) = self.0.get(self.0.len().checked_sub(2)?)?;
         let (_, oldest) = self.0.front()?;
         let seconds = at_ms.saturating_sub(*before_ms) as f64 / 1_000.0;
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        let latency = now.latency.since(&oldest.latency);
-        let quantile = |q| latency.quantile(q).map(|seconds| seconds * 1_000.0);
-        let mut hit_ratio = [None; 2];
-        for (ratio, (now, oldest)) in
-            hit_ratio.iter_mut().zip(now.lookups.iter().zip(&oldest.lookups))
-        {
-            *ratio = now.since(oldest).ratio();
-        }
-        let point = Point {
-            at_ms: *at_ms,
+        Some(Report {
             requests_per_second: rate(now.requests.all, before.requests.all),
             queries_per_second: rate(now.queries.all(), before.queries.all()),
-            p50_ms: quantile(0.5),
-            p99_ms: quantile(0.99),
-            hit_ratio,
-        };
-        Some((point, quantile(0.9)))
+            requests: now.requests,
+            queries: now.queries,
+            lookups: [0, 1].map(|tier| now.lookups[tier].since(&oldest.lookups[tier])),
+            latency: now.latency.since(&oldest.latency),
+        })
     }
 
-    /// The newest counts with what is known beside them; `None` before there are two moments.
+    /// The newest counts, of which `report` is made, with what is known beside them; `None` where there
+    /// are none.
     pub(super) fn snapshot(
         &self,
         state: &State,
         readings: &Readings,
-        costs: Vec<Period>,
+        report: &Report,
+        (costs, processes): (Vec<Period>, Option<Processes>),
     ) -> Option<(Point, Snapshot)> {
-        let (now, p90_ms) = self.point()?;
-        let (_, counts) = self.0.back()?;
+        let (at_ms, counts) = self.0.back()?;
+        let now = Point::new(*at_ms, report);
         let gauge = |name: &str| readings.sum(name, |_| true);
         let shared = state.catalogue.shared();
         let snapshot = Snapshot {
             now: now.clone(),
-            p90_ms,
+            p90_ms: report.quantile_ms(0.9),
             requests: counts.requests,
             queries: counts.queries,
             tiers: [0, 1].map(|at| Tier { tier: TIERS[at], lookups: counts.lookups[at] }),
@@ -153,6 +162,7 @@ impl Window {
                 round_trips: gauge("larder_redis_round_trips_total"),
             },
             costs,
+            processes,
         };
         Some((now, snapshot))
     }
@@ -200,18 +210,18 @@ mod tests {
     fn rates_are_of_the_last_second_and_ratios_of_the_last_ten() {
         let mut window = Window::default();
         window.push(0, counts(0, 0, Lookups::default()));
-        assert!(window.point().is_none(), "one moment is no interval");
+        assert!(window.report().is_none(), "one moment is no interval");
         for second in 1..=20 {
             // Nothing is hit in the first ten seconds, everything from then on.
             let hits = 100 * u64::max(second, 10) - 1_000;
             let l1 = Lookups { hits, all: 100 * second };
             window.push(1_000 * second, counts(200 * second, 3 * second, l1));
         }
-        let (point, p90_ms) = window.point().expect("there are two moments");
-        assert_eq!(point.at_ms, 20_000);
-        assert_eq!((point.requests_per_second, point.queries_per_second), (200.0, 3.0));
-        assert_eq!(point.hit_ratio, [Some(1.0), None]);
-        assert_eq!((point.p50_ms, p90_ms), (None, None));
+        let report = window.report().expect("there are two moments");
+        assert_eq!((report.requests_per_second, report.queries_per_second), (200.0, 3.0));
+        assert_eq!(report.hit_ratio(), [Some(1.0), None]);
+        assert_eq!((report.quantile_ms(0.5), report.quantile_ms(0.9)), (None, None));
+        assert_eq!((report.requests.all, report.queries.completed), (4_000, 60));
         assert_eq!(window.0.len(), 11);
     }
 
@@ -220,7 +230,7 @@ mod tests {
         let mut window = Window::default();
         window.push(0, counts(0, 0, Lookups::default()));
         window.push(2_000, counts(400, 10, Lookups::default()));
-        let (point, _) = window.point().expect("there are two moments");
-        assert_eq!((point.requests_per_second, point.queries_per_second), (200.0, 5.0));
+        let report = window.report().expect("there are two moments");
+        assert_eq!((report.requests_per_second, report.queries_per_second), (200.0, 5.0));
     }
 }

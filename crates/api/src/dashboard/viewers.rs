@@ -45,6 +45,11 @@ impl Viewers {
         Self { newest, places: Arc::new(Semaphore::new(limits.most)), limits }
     }
 
+    /// Whether somebody looks.
+    pub(super) fn any(&self) -> bool {
+        self.places.available_permits() < self.limits.most
+    }
+
     /// Lets somebody look, who is told `greeting` first and then the newest; `None` where as many do as
     /// may, or nothing is told any more.
     pub(super) fn admit(&self, greeting: impl FnOnce() -> Bytes) -> Option<Events> {

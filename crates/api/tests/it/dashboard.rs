@@ -256,6 +256,75 @@ async fn a_switch_begins_a_new_account_of_what_a_strategy_costs() {
     assert_eq!((&ended["strategy"], &ended["cost"]["reads"]), (&json!("none"), &json!(20)));
 }
 
+/// Requests for the catalogue and the application's statements, as `/metrics` has them.
+async fn metrics(process: &Process) -> (f64, f64) {
+    let text = process.get("/metrics").await;
+    let text = String::from_utf8(text.body.to_vec()).expect("UTF-8");
+    let route = ["http_route=\"/products"];
+    let queries = |labels: &[&str]| sum(&text, "larder_db_queries_total", labels);
+    (
+        sum(&text, "http_server_request_duration_seconds_count", &route),
+        queries(&[]) - queries(&["larder_purpose=\"feed\""]),
+    )
+}
+
+#[tokio::test]
+async fn all_processes_are_shown_and_their_sum_is_that_of_their_metrics() {
+    if skip_without_servers("all_processes_are_shown_and_their_sum_is_that_of_their_metrics") {
+        return;
+    }
+    let service = service(&[]).await;
+    service.connected().await;
+    let mut other = service.another().await;
+    for id in 1..=30 {
+        service.get(&format!("/products/{id}")).await;
+        other.get(&format!("/products/{}", id + 20)).await;
+        other.get(&format!("/products/{id}/summary")).await;
+    }
+    let [here, there] = [metrics(&service).await, metrics(&other).await];
+    assert_eq!((here.0, there.0), (30.0, 60.0));
+    let requests = |figures: &Value| figures["requests"]["all"].as_f64();
+    let queries = |figures: &Value| {
+        let of = |name: &str| figures["queries"][name].as_f64();
+        Some(of("completed")? + of("failed")? + of("unknown")?)
+    };
+    let mut stream = Stream::open(&service).await;
+    let seen = stream
+        .until("both are known", |snapshot| requests(&snapshot["processes"]["all"]) == Some(90.0))
+        .await;
+    let each = seen["processes"]["each"].as_array().expect("a list");
+    let shown: Vec<_> = each
+        .iter()
+        .map(|one| {
+            let figures = &one["figures"];
+            (one["address"].as_str(), requests(figures), queries(figures))
+        })
+        .collect();
+    let address = |process: &Process| process.url.trim_start_matches("http://").to_owned();
+    let addresses = [address(&service), address(&other)];
+    // This one first.
+    assert_eq!(
+        shown,
+        [
+            (Some(addresses[0].as_str()), Some(here.0), Some(here.1)),
+            (Some(addresses[1].as_str()), Some(there.0), Some(there.1)),
+        ]
+    );
+    assert_eq!(queries(&seen["processes"]["all"]), Some(here.1 + there.1), "{seen:#}");
+    // What this process says of itself beside the others is what it says elsewhere.
+    let own = &each[0]["figures"];
+    for figure in ["requests_per_second", "queries_per_second", "hit_ratio", "p50_ms", "p99_ms"] {
+        assert_eq!(own[figure], seen["now"][figure], "{figure}: {seen:#}");
+    }
+    other.terminate().await;
+    let alone = |snapshot: &Value| {
+        let each = snapshot["processes"]["each"].as_array();
+        each.is_some_and(|each| each.len() == 1)
+    };
+    let seen = stream.until("the other one is gone", alone).await;
+    assert_eq!(requests(&seen["processes"]["all"]), Some(30.0), "{seen:#}");
+}
+
 #[tokio::test]
 async fn viewers_are_bounded_and_who_leaves_makes_room() {
     if skip_without_servers("viewers_are_bounded_and_who_leaves_makes_room") {

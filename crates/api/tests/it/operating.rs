@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use larder_stack::testing::skip_without_servers;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{KEY, Process, eventually, larder, service};
@@ -120,17 +121,19 @@ async fn a_key_a_tag_and_a_namespace_are_made_old_in_all_processes() {
     .await;
     assert!(is_held(&service, eight).await && is_held(&other, eight).await, "no other key");
 
-    // Where nothing hears of single keys, nobody is made to believe that all did.
+    // Also where entries go by their TTL; and nobody is made to believe that it reaches the deaf.
     let summary = "/products/7/summary";
     for process in [&service.process, &other] {
         warm(process, summary).await;
     }
     let invalidate = ["invalidate", "product-summary", "--key", "7"];
     let said = says(&service, &invalidate).await;
-    assert!(said.contains("other processes are not told") && said.contains("--all"), "{said}");
-    assert!(!is_held(&service, summary).await && is_held(&other, summary).await);
+    assert!(said.contains("All that hear the backplane have been told"), "{said}");
+    assert!(said.contains("for 3600.0 s at most"), "{said}");
+    assert!(!is_held(&service, summary).await);
+    eventually(SOON, "the other one, too", async || !is_held(&other, summary).await).await;
     let answer = json_of(&service, &invalidate).await;
-    assert_eq!(answer["told"], false, "{answer}");
+    assert_eq!(answer["told"], true, "{answer}");
     assert_eq!(answer["kept_elsewhere_ms"], 3_600_000, "{answer}");
     let set = ["strategy", "set", "product-summary", "ttl", "--tiers", "l2"];
     says(&service, &set).await;
@@ -164,6 +167,30 @@ async fn a_key_a_tag_and_a_namespace_are_made_old_in_all_processes() {
     }
     let (which, code) = larder(&service, &["invalidate", "product-page"]).await;
     assert!(code == 2 && which.contains("--key"), "{which}");
+}
+
+#[tokio::test]
+async fn under_ttl_one_that_was_frozen_lets_go_of_a_key_when_it_hears_again() {
+    if skip_without_servers("under_ttl_one_that_was_frozen_lets_go_of_a_key") {
+        return;
+    }
+    let service = service(&LASTING).await;
+    service.connected().await;
+    let other = service.another().await;
+    let (seven, eight) = ("/products/7/summary", "/products/8/summary");
+    for path in [seven, eight] {
+        for process in [&service.process, &other] {
+            warm(process, path).await;
+        }
+    }
+    let before = other.get(seven).await.header("etag").to_owned();
+    other.signal(Signal::STOP);
+    let answer = json_of(&service, &["invalidate", "product-summary", "--key", "7"]).await;
+    assert!(answer["told"] == true && answer["kept_elsewhere_ms"] == 3_600_000, "{answer}");
+    other.signal(Signal::CONT);
+    eventually(SOON, "it has heard", async || other.get(seven).await.header("etag") != before)
+        .await;
+    assert!(is_held(&other, eight).await, "no other key");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::{Answer, Process, Service, eventually, service, service_on};
+use crate::support::{Answer, Process, Service, eventually, larder, service, service_on};
 
 const SOON: Duration = Duration::from_secs(20);
 const PAGES: &str = "product-page";
@@ -349,6 +349,30 @@ async fn switching_back_and_forth_shows_nothing_old_and_loses_nothing() {
             assert_eq!(price(process, *id).await, last);
         }
     }
+}
+
+#[tokio::test]
+async fn a_switch_that_needs_a_relay_says_so_where_there_is_none() {
+    if skip_without_servers("a_switch_that_needs_a_relay_says_so") {
+        return;
+    }
+    let service = service(&[&LASTING[..], &[("FEED__ENABLED", "false")]].concat()).await;
+    service.connected().await;
+    let warned = async |strategy: &str| {
+        let switched = put(&service, PAGES, strategy).await;
+        assert_eq!(switched.status, StatusCode::OK, "{switched:?}");
+        let warning = switched.json()["warning"].as_str().map(str::to_owned);
+        warning.is_some_and(|warning| warning.contains("feed.enabled is false"))
+    };
+    // One process alone is told of its own writes.
+    assert!(!warned("ttl").await && !warned("read-through").await);
+    let _other = service.another().await;
+    assert!(!warned("none").await, "what nobody is told of need not be told");
+    assert!(warned("cache-aside").await);
+    assert!(!warned("write-through").await && !warned("ttl").await);
+    let set = ["strategy", "set", PAGES, "read-through"];
+    let (said, code) = larder(&service, &set).await;
+    assert!(code == 0 && said.contains("Warning: feed.enabled is false here"), "{said}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::startup::run;
-use crate::support::{Process, eventually, larder, service};
+use crate::support::{Process, Service, eventually, larder, service};
 
 /// How long Postgres may take to read its settings again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -97,16 +97,22 @@ impl Certificates {
     }
 }
 
+/// A process of `service` that listens with certificates of its own.
+async fn listening(service: &Service) -> (Certificates, Process) {
+    let certificates = Certificates::of("127.0.0.1");
+    let settings = certificates.settings();
+    let settings = settings.each_ref().map(|(key, value)| (key.as_str(), value.as_str()));
+    let process = service.another_with(&settings).await;
+    (certificates, process)
+}
+
 #[tokio::test]
 async fn the_service_listens_by_tls() {
     if skip_without_servers("the_service_listens_by_tls") {
         return;
     }
     let service = service(&[]).await;
-    let certificates = Certificates::of("127.0.0.1");
-    let settings = certificates.settings();
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (&**k, &**v)).collect();
-    let process = service.another_with(&settings).await;
+    let (certificates, process) = listening(&service).await;
     let get = |path: &str| hyper::Request::get(path);
     let (status, body) = certificates.ask(&process, get("/products/1"), "").await.expect("answers");
     assert_eq!(status, 200, "{body}");
@@ -124,10 +130,7 @@ async fn the_command_line_trusts_the_authorities_that_it_is_told_of() {
         return;
     }
     let service = service(&[]).await;
-    let certificates = Certificates::of("127.0.0.1");
-    let settings = certificates.settings();
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (&**k, &**v)).collect();
-    let process = service.another_with(&settings).await;
+    let (certificates, process) = listening(&service).await;
     let https = process.url.replace("http://", "https://");
     let ask = async |arguments: &[&str]| {
         larder(&process, &[arguments, &["--api", &https]].concat()).await

@@ -49,7 +49,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         if let Some(l1) = &self.l1 {
             let now = Instant::now();
             let floor = self.floor();
-            unproven = self.coherence.get().is_some_and(|coherence| !coherence.holds(now));
+            unproven = self.prover().is_some_and(|coherence| !coherence.holds(now));
             let view = |kept: &Kept<V>| {
                 let usable = kept.version >= at_least
                     && kept.version.epoch >= floor
@@ -124,7 +124,7 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
         self.ahead.settle(key, lookup.version);
         let enough = Enough::Fresh;
         let mut course = Course { miss: Miss::Stale, at_least, noted, enough, unproven: false };
-        if self.coherence.get().is_some_and(|coherence| !coherence.knows_epochs()) {
+        if self.prover().is_some_and(|coherence| !coherence.knows_epochs()) {
             // The namespace may have been cleared unheard.
             lookup.freshness = Freshness::Stale;
             course = Course { enough: Enough::Nothing, unproven: true, ..course };

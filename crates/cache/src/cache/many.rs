@@ -8,8 +8,9 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::answer::Decision;
 use super::fly::{Course, Leased};
-use super::{Cache, CacheKey, Decision, Inner, Outcome};
+use super::{Cache, CacheKey, Inner, Outcome};
 use crate::codec::CacheValue;
 use crate::load::{Joined, Passenger, Takeoff};
 use crate::lookup::{GetError, LoadError, Loaded, Lookup};

@@ -14,16 +14,17 @@ impl<K: CacheKey + FromStr, V: CacheValue> Cache<K, V> {
     /// `coherence` has a feed): what is written anywhere is old here within the bound.
     ///
     /// Keys travel as text: `FromStr` must read what `Display` writes. The first coherence stays.
-    /// With [`coherent`](crate::NamespaceOptions::coherent) off, the namespace is left to its TTL.
+    /// With [`coherent`](crate::NamespaceOptions::coherent) off, the namespace is left to its TTL: the
+    /// feed is not relayed for it, and it needs no proof. What somebody invalidates by hand
+    /// it tells and hears all the same, as soon as the backplane is heard.
     #[must_use]
     pub fn coherent(self, coherence: &Arc<Coherence>) -> Self {
         let inner = &self.inner;
-        let epoch = inner.options.floor_epoch;
-        if !inner.options.coherent {
-            coherence.join(&inner.namespace, None, epoch);
-        } else if inner.coherence.set(Arc::clone(coherence)).is_ok() {
+        if inner.coherence.set(Arc::clone(coherence)).is_ok() {
             let member: Shadow<K, V> = Shadow(Arc::downgrade(inner), PhantomData);
-            coherence.join(&inner.namespace, Some(Arc::new(member)), epoch);
+            let options = &inner.options;
+            let aloof = (!options.coherent).then_some(options.floor_epoch);
+            coherence.join(&inner.namespace, Arc::new(member), aloof);
         }
         self
     }
@@ -36,6 +37,11 @@ impl<K: CacheKey, V: CacheValue> Inner<K, V> {
             Some(coherence) => coherence.tell(event()).await,
             None => Ok(()),
         }
+    }
+
+    /// Who proves that this process has missed nothing; nobody where entries go by their TTL.
+    pub(super) fn prover(&self) -> Option<&Coherence> {
+        self.coherence.get().filter(|_| self.options.coherent).map(|coherence| &**coherence)
     }
 
     /// Whether a change of `key` is kept from everybody, on purpose.

@@ -29,7 +29,7 @@ pub(crate) struct Hub {
 struct Namespace {
     /// Several for a moment, when the settings are switched.
     members: Vec<Arc<dyn Member>>,
-    /// Changes mean nothing to it, as long as its epoch is this one.
+    /// Changes are not relayed for it, as long as its epoch is this one.
     aloof: Option<u32>,
     /// The newest epoch that was told.
     raised: u32,
@@ -61,14 +61,15 @@ impl Hub {
         self.sabotage
     }
 
-    /// Takes `member` in as the cache of `namespace`; without one, changes mean nothing to it
-    /// from now on. `epoch` is the one that whoever set it up knew of.
-    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>, epoch: u32) {
+    /// Takes `member` in as the cache of `namespace`. `aloof`: changes mean nothing to it from now
+    /// on, and this is the epoch that whoever set it up knew of; what is told by name it hears all
+    /// the same.
+    pub(crate) fn join(&self, namespace: &str, member: Arc<dyn Member>, aloof: Option<u32>) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         let entry = members.entry(namespace.to_owned()).or_default();
-        entry.aloof = member.is_none().then_some(epoch);
+        entry.aloof = aloof;
         entry.members.retain(|member| member.is_alive());
-        entry.members.extend(member);
+        entry.members.push(member);
     }
 
     /// Changes in `namespace` are told, also where they mean nothing to it, or not any more.
@@ -163,6 +164,23 @@ mod tests {
 
     use super::*;
 
+    /// One that holds nothing.
+    struct Nobody;
+
+    impl Member for Nobody {
+        fn is_alive(&self) -> bool {
+            true
+        }
+
+        fn invalidated(&self, _key: &str, _version: Version, _source: Source) {}
+
+        fn tag_invalidated(&self, _name: &str, _version: Version) {}
+
+        fn epoch_raised(&self, _epoch: u32) {}
+
+        fn missed(&self) {}
+    }
+
     fn hub() -> Hub {
         Hub::new(Bytes::from_static(b"a"), Proof::new(Duration::from_secs(1)), Sabotage::None)
     }
@@ -171,14 +189,14 @@ mod tests {
     async fn what_comes_after_an_epoch_is_told_until_the_namespace_is_set_up_for_it() {
         let hub = hub();
         assert!(hub.minds("page"), "unknown here, known elsewhere perhaps");
-        hub.join("page", None, 1);
+        hub.join("page", Arc::new(Nobody), Some(1));
         assert!(!hub.minds("page"));
         hub.raise("page", 3);
         assert!(hub.minds("page"), "others may have been switched");
         // Set up by what was known before the last switch.
-        hub.join("page", None, 2);
+        hub.join("page", Arc::new(Nobody), Some(2));
         assert!(hub.minds("page"));
-        hub.join("page", None, 3);
+        hub.join("page", Arc::new(Nobody), Some(3));
         assert!(!hub.minds("page"));
         // An older one, told late.
         hub.raise("page", 2);
@@ -190,7 +208,7 @@ mod tests {
     fn a_namespace_that_is_heeded_is_told_of_all_the_same() {
         let hub = hub();
         hub.heed("page", true);
-        hub.join("page", None, 1);
+        hub.join("page", Arc::new(Nobody), Some(1));
         assert!(hub.minds("page"));
         hub.heed("page", false);
         assert!(!hub.minds("page"));

@@ -275,8 +275,8 @@ impl Coherence {
         self.hub.heed(namespace, heeded);
     }
 
-    pub(crate) fn join(&self, namespace: &str, member: Option<Arc<dyn Member>>, epoch: u32) {
-        self.hub.join(namespace, member, epoch);
+    pub(crate) fn join(&self, namespace: &str, member: Arc<dyn Member>, aloof: Option<u32>) {
+        self.hub.join(namespace, member, aloof);
     }
 
     /// Tells other processes; else why that was not possible.

@@ -219,6 +219,50 @@ async fn an_epoch_that_moved_unheard_is_known_before_anything_older_is_answered(
     assert_eq!(two.get_with(&key, load).await.expect("loads").version, now);
 }
 
+/// A process that goes by its TTL.
+async fn aloof(l2: &Arc<L2>, environment: &str) -> (Process, Arc<Coherence>) {
+    let coherence = Coherence::between_processes(environment, l2, &CoherenceOptions::default());
+    let options = NamespaceOptions { coherent: false, ..lasting() };
+    let process = Process::new(l2, environment, options).coherent(&coherence);
+    within(SOON, "the backplane is heard", async || coherence.is_proven()).await;
+    (process, coherence)
+}
+
+#[tokio::test]
+async fn what_is_invalidated_by_name_also_those_who_go_by_their_ttl_let_go_of() {
+    for (l2, environment, _cluster) in both("what_is_invalidated_by_name_also_those").await {
+        let (writer, _one) = aloof(&l2, &environment).await;
+        let (reader, second) = aloof(&l2, &environment).await;
+        let origin = Origin::default();
+        for key in ["a", "b", "c"] {
+            get(&writer, key, &origin).await.expect("loads");
+            get(&reader, key, &origin).await.expect("is there");
+            assert_eq!(tier(&reader, key, &origin).await, (Tier::L1, v(0)));
+        }
+        let version = origin.write();
+        assert_eq!(writer.invalidate(&"a".to_owned(), version).await, Invalidation::Done);
+        within(SOON, "the reader lets go of it", async || {
+            tier(&reader, "a", &origin).await.1 == version
+        })
+        .await;
+        assert_eq!(tier(&reader, "b", &origin).await, (Tier::L1, v(0)));
+
+        // What it holds it answers also while it hears nothing.
+        second.close();
+        within(SOON, "the proof runs out", async || !second.is_proven()).await;
+        assert_eq!(tier(&reader, "b", &origin).await, (Tier::L1, v(0)));
+        let (late, _third) = aloof(&l2, &environment).await;
+        get(&late, "b", &origin).await.expect("is there");
+        assert_eq!(writer.clear(2).await, Invalidation::Done);
+        let newer = Version::new(2, 0);
+        within(SOON, "all of the older epoch is let go of", async || {
+            let load = async move || Ok::<_, std::io::Error>(Loaded::found(newer, bytes(3)));
+            late.get_with(&"b".to_owned(), load).await.expect("loads").version == newer
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_namespace_that_goes_by_its_ttl_is_left_alone() {
     let l2 = memory();

@@ -37,7 +37,7 @@ async fn a_choice_is_a_generation_and_a_barrier_and_the_same_again_is_neither() 
     assert_eq!(choose("here", "thing", None).await, of(4, 5));
 
     let process = process(&fixture, "here");
-    let heard = process.follow(0, 0, LIFE).await.expect("it follows");
+    let heard = process.follow(0, 0, LIFE, None).await.expect("it follows");
     assert_eq!(heard.slowest, 0);
     let of = |name: &str| heard.namespaces.iter().find(|it| it.namespace == name).cloned();
     let (thing, family) = (of("thing").expect("known"), of("family").expect("known"));
@@ -57,7 +57,7 @@ async fn processes_know_how_far_the_slowest_is() {
     let (one, two) = (process(&fixture, "here"), process(&fixture, "here"));
     let other = process(&fixture, "there");
     let slowest = async |process: &Choices, adopted| {
-        process.follow(adopted, 0, LIFE).await.expect("it follows").slowest
+        process.follow(adopted, 0, LIFE, None).await.expect("it follows").slowest
     };
     assert_eq!(slowest(&other, 1).await, 1);
     assert_eq!(slowest(&one, 7).await, 7);
@@ -71,7 +71,39 @@ async fn processes_know_how_far_the_slowest_is() {
     // Who has not been heard of for its life is not waited for; who leaves, not at all.
     tokio::time::sleep(Duration::from_millis(30)).await;
     let short = Duration::from_millis(20);
-    assert_eq!(one.follow(7, 7, short).await.expect("it follows").slowest, 7);
+    assert_eq!(one.follow(7, 7, short, None).await.expect("it follows").slowest, 7);
     two.leave().await.expect("it leaves");
     assert_eq!(names().await, [one.process()]);
+}
+
+#[tokio::test]
+async fn what_a_process_says_of_itself_others_of_its_environment_read() {
+    if testing::skip_without_servers("what_a_process_says_of_itself_others_read") {
+        return;
+    }
+    let fixture = fixture(|_| {}).await;
+    let (one, two) = (process(&fixture, "here"), process(&fixture, "here"));
+    let other = process(&fixture, "there");
+    let said = async |process: &Choices, report| {
+        process.follow(0, 0, LIFE, report).await.expect("it follows");
+    };
+    said(&one, Some("first")).await;
+    said(&one, Some("second")).await;
+    said(&two, None).await;
+    said(&other, Some("elsewhere")).await;
+    let reports = two.reports(LIFE).await.expect("they are read");
+    let of = |process: &Choices| {
+        let found = reports.iter().find(|report| report.process == process.process());
+        found.expect("it is there").text.clone()
+    };
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert_eq!((of(&one).as_deref(), of(&two)), (Some("second"), None));
+    // One of an earlier release, which does not know that there is anything to say.
+    let sql = format!(
+        "SELECT * FROM larder.follow('here', '{}', '127.0.0.1:1', 0, 0, interval '1 minute')",
+        two.process()
+    );
+    fixture.database.execute(&sql).await;
+    one.leave().await.expect("it leaves");
+    assert_eq!(two.reports(LIFE).await.expect("they are read").len(), 1);
 }

@@ -6,11 +6,12 @@ use larder_postgres::{Database, DatabaseOptions, FeedOptions, PostgresFeed, Purp
 use larder_stack::testing::{self, TestDatabase, TestPostgres};
 use sqlx::{Connection, Executor, PgConnection};
 
-const LARDER: [&str; 4] = [
+const LARDER: [&str; 5] = [
     include_str!("../../../../migrations/0001_larder.sql"),
     include_str!("../../../../migrations/0003_feed.sql"),
     include_str!("../../../../migrations/0005_journal.sql"),
     include_str!("../../../../migrations/0008_strategies.sql"),
+    include_str!("../../../../migrations/0011_reports.sql"),
 ];
 
 const THINGS: &str = "

@@ -155,7 +155,7 @@ async fn open_definers(database: &TestDatabase) -> Vec<String> {
 }
 
 /// The functions of the application.
-const APPLICATIONS: [&str; 19] = [
+const APPLICATIONS: [&str; 21] = [
     "larder.adopt_strategy()",
     "larder.choose_strategy()",
     "larder.clear()",
@@ -167,6 +167,8 @@ const APPLICATIONS: [&str; 19] = [
     "larder.leave()",
     "larder.processes_of()",
     "larder.record_applied()",
+    "larder.report_and_follow()",
+    "larder.reports_of()",
     "public.deferred_apply()",
     "public.deferred_bases()",
     "public.deferred_take()",
@@ -197,6 +199,8 @@ async fn the_migrations_grant_this_and_no_more() {
             "larder.open_feed()",
             "larder.processes_of()",
             "larder.remember_feed()",
+            "larder.report_and_follow()",
+            "larder.reports_of()",
             "larder.resign_feed()",
         ]
     );

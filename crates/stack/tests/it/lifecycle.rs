@@ -2,9 +2,11 @@
 
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use larder_stack::{Stack, StackError, StackInfo, StackOptions, Topology, env_file, testing};
+use larder_stack::{
+    ServerStatus, Stack, StackError, StackInfo, StackOptions, Topology, env_file, testing,
+};
 use sqlx::{Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
@@ -95,6 +97,21 @@ async fn a_stack_comes_up_survives_a_crash_and_goes_down() {
     assert_eq!(stack.status(), before);
     PgConnection::connect(&info.database_feed_url).await.expect("the feed's role is there");
 
+    // Since when each runs, for people and for scripts.
+    for server in &before {
+        let at = UNIX_EPOCH + Duration::from_secs(server.started_at.expect("it runs"));
+        assert!(at.elapsed().expect("past") < Duration::from_secs(600), "{server:?}");
+    }
+    let shown = Command::new(env!("CARGO_BIN_EXE_larder-stack"))
+        .arg("--state-dir")
+        .arg(&state)
+        .arg("status")
+        .output()
+        .expect("runs");
+    let shown = String::from_utf8(shown.stdout).expect("UTF-8");
+    let running = shown.lines().filter(|line| line.contains(" pid ") && line.contains(" for "));
+    assert_eq!(running.count(), before.len(), "{shown}");
+
     // As after a power cut: everything is killed, then brought up over what is left.
     for server in &before {
         let pid = server.pid.expect("runs").to_string();
@@ -112,7 +129,8 @@ async fn a_stack_comes_up_survives_a_crash_and_goes_down() {
 
     // Down keeps the data, unless it is told not to.
     stack.down(false).expect("stops");
-    assert!(stack.status().iter().all(|server| server.pid.is_none()));
+    let stopped = |server: &ServerStatus| server.pid.is_none() && server.started_at.is_none();
+    assert!(stack.status().iter().all(stopped));
     assert!(!state.join("env").exists());
     stack.up().await.expect("comes up again");
     assert_eq!(count(&info.database_admin_url).await, 1);

@@ -6,3 +6,4 @@ mod exec;
 mod lifecycle;
 mod regions;
 mod reshard;
+mod services;

@@ -19,6 +19,7 @@ const tenths = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 1, maximu
 const number = (value) => (Math.abs(value) < 10 && value % 1 !== 0 ? tenths : whole).format(value);
 const rate = (value) => (value > 0 && value < 10 ? tenths : whole).format(value);
 const per = (part, all) => (all > 0 ? number((100 * part) / all) : "–");
+const asked = ({ completed, failed, unknown }) => completed + failed + unknown;
 const percent = (ratio) => (ratio === null ? "–" : `${number(100 * ratio)} %`);
 
 function time(milliseconds) {
@@ -78,6 +79,8 @@ const charts = {
 
 let points = [];
 let newest = null;
+// Which process tells all this.
+let about = "";
 
 function traffic({ now }) {
   show("requests-rate", rate(now.requests_per_second));
@@ -129,6 +132,42 @@ function costs(periods) {
   show("writes", `Writes of all namespaces, since the first of these began: ${whole.format(cost.writes)}, with ${whole.format(cost.write_queries)} statements.`);
 }
 
+function processes(found) {
+  if (found === null) {
+    by("processes-rows").replaceChildren();
+    show("processes-text", "What other processes do is not known yet, or Postgres does not answer.");
+    show("process", about);
+    return;
+  }
+  const { each, all } = found;
+  const line = (name, of) => row(
+    cell("th", name, "text"),
+    ...(of === null ? Array(9).fill("–") : [
+      rate(of.requests_per_second),
+      rate(of.queries_per_second),
+      per(of.queries_per_second, of.requests_per_second),
+      percent(of.hit_ratio[0]),
+      percent(of.hit_ratio[1]),
+      time(of.p50_ms),
+      time(of.p99_ms),
+      whole.format(of.requests.all),
+      whole.format(asked(of.queries)),
+    ]).map((text) => cell("td", text)),
+  );
+  const rows = each.map(({ address, figures }, place) => line(place === 0 ? `${address}, this one` : address, figures));
+  const silent = each.filter(({ figures }) => figures === null).length;
+  if (each.length > 1) {
+    const sum = line(silent > 0 ? `${each.length - silent} of ${each.length} together` : `All ${each.length} together`, all);
+    sum.classList.add("total");
+    rows.push(sum);
+  }
+  by("processes-rows").replaceChildren(...rows);
+  show("processes-text", each.length > 1
+    ? "What each says of itself once a second, so the others may be a second or two behind. Requests and queries are since each started."
+    : "No other process of this environment is there.");
+  show("process", each.length > 1 ? `${about}, one of ${each.length} processes` : about);
+}
+
 function staleness(found) {
   show("stale", found ? `${whole.format(found.stale)} of ${whole.format(found.sampled)}` : "–");
   show("stale-p99", found ? time(found.p99_ms) : "–");
@@ -164,8 +203,7 @@ function redis({ available, breakers_open, round_trips }) {
 
 function totals({ requests, queries, now }) {
   const failed = requests.failed > 0 ? ` (${whole.format(requests.failed)} failed)` : "";
-  const all = queries.completed + queries.failed + queries.unknown;
-  show("totals", `${ago(now.at_ms)}, ${whole.format(requests.all)} requests${failed}, ${whole.format(all)} database queries`);
+  show("totals", `${ago(now.at_ms)}, ${whole.format(requests.all)} requests${failed}, ${whole.format(asked(queries))} database queries`);
 }
 
 function second(snapshot) {
@@ -191,6 +229,7 @@ function draw() {
   show("p50", time(newest.now.p50_ms));
   show("p90", time(newest.p90_ms));
   show("p99", time(newest.now.p99_ms));
+  processes(newest.processes);
   costs(newest.costs);
   staleness(newest.staleness);
   journal(newest.journal);
@@ -226,7 +265,8 @@ function listen() {
   stream.addEventListener("hello", (event) => {
     const hello = JSON.parse(event.data);
     points = hello.points;
-    show("process", `${hello.address}, version ${hello.version}`);
+    about = `${hello.address}, version ${hello.version}`;
+    show("process", about);
     form.offer(hello);
     heard();
   });

@@ -27,11 +27,12 @@ async function refusal(response) {
 }
 
 // What was chosen, and whether all follow.
-function outcome({ namespace, strategy, tiers, complete, late }) {
+function outcome({ namespace, strategy, tiers, complete, late, warning }) {
   const chosen = `${strategy}${tiers === "none" ? "" : ` in ${tiers}`}`;
-  if (complete) return `${namespace} now runs under ${chosen}.`;
+  const but = warning ? ` But ${warning}.` : "";
+  if (complete) return `${namespace} now runs under ${chosen}.${but}`;
   const who = late?.length > 0 ? `${late.length} processes have not followed yet` : "this process has not followed yet";
-  return `${namespace} is to run under ${chosen}: ${who}.`;
+  return `${namespace} is to run under ${chosen}: ${who}.${but}`;
 }
 
 export class Switch {

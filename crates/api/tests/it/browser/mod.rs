@@ -228,6 +228,39 @@ async fn on_a_phone_and_in_the_dark_all_is_in_its_place() {
 }
 
 #[tokio::test]
+async fn every_process_has_a_row_and_their_sum_the_last_one() {
+    if skip("every_process_has_a_row_and_their_sum_the_last_one") {
+        return;
+    }
+    let (service, browser) = dashboard(1_200).await;
+    let alone = "document.querySelectorAll('#processes-rows tr').length === 1";
+    browser.until("the one process is there", alone).await;
+    let other = service.another().await;
+    let _loads = [Load::begin(&service), Load::begin(&other)];
+    // Requests per second: what each has, and what both come to.
+    let summed = "const rows = [...document.querySelectorAll('#processes-rows tr')]; \
+        const rate = (row) => Number(row.cells[1].textContent.replaceAll(',', '')); \
+        return rows.length === 3 && rate(rows[0]) > 5 && rate(rows[1]) > 5 \
+            && Math.abs(rate(rows[0]) + rate(rows[1]) - rate(rows[2])) <= 1.5;";
+    let deadline = Instant::now() + PATIENCE;
+    while browser.run(summed).await != json!(true) {
+        let rows = browser.text("processes-rows").await;
+        assert!(Instant::now() < deadline, "{rows}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let rows = browser.text("processes-rows").await;
+    for part in [&service.url, &other.url].map(|url| url.trim_start_matches("http://")) {
+        assert!(rows.contains(part), "{rows}");
+    }
+    assert!(rows.contains("this one") && rows.contains("All 2 together"), "{rows}");
+    assert!(browser.text("process").await.ends_with("one of 2 processes"));
+    browser.run("document.getElementById('processes-title').scrollIntoView();").await;
+    browser.picture("dashboard-processes").await;
+    drop(other);
+    browser.until("it is gone", alone).await;
+}
+
+#[tokio::test]
 async fn a_broken_stream_is_announced_and_taken_up_again() {
     if skip("a_broken_stream_is_announced_and_taken_up_again") {
         return;

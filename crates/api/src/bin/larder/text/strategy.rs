@@ -35,7 +35,9 @@ pub(crate) fn switched(answer: &Value) -> String {
         part("tiers"),
         part("generation"),
     );
-    if late > 0 { format!("{head}\n{}", processes(answer)) } else { head }
+    let warning = answer["warning"].as_str().map(|warning| format!("Warning: {warning}.\n"));
+    let below = if late > 0 { format!("\n{}", processes(answer)) } else { String::new() };
+    format!("{head}{}{below}", warning.unwrap_or_default())
 }
 
 fn processes(answer: &Value) -> String {
