@@ -172,20 +172,10 @@ impl Workload {
         if let Some(pace) = self.pace() {
             return match pace {
                 Pace::Scale(scale) if !SCALES.contains(&scale) => {
-                    let (least, most) = (SCALES.start(), SCALES.end());
-                    let must = "times as fast as recorded";
-                    fault(
-                        "requests",
-                        format!("pace: scale must be from {least} to {most} {must}, not {scale:?}"),
-                    )
+                    fault("requests", outside("scale", &SCALES, "times as fast as recorded", scale))
                 }
                 Pace::Rate(rate) if !RATES.contains(&rate) => {
-                    let (least, most) = (RATES.start(), RATES.end());
-                    let must = "requests a second";
-                    fault(
-                        "requests",
-                        format!("pace: rate must be from {least} to {most} {must}, not {rate:?}"),
-                    )
+                    fault("requests", outside("rate", &RATES, "requests a second", rate))
                 }
                 _ if self.products.is_some() => {
                     fault("products", "is not for a trace: it asks for what it asks for".to_owned())
@@ -205,6 +195,11 @@ impl Workload {
         }
         Ok(())
     }
+}
+
+fn outside(name: &str, range: &RangeInclusive<f64>, of: &str, value: f64) -> String {
+    let (least, most) = (range.start(), range.end());
+    format!("pace: {name} must be from {least} to {most} {of}, not {value:?}")
 }
 
 impl Stream {
