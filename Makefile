@@ -130,9 +130,19 @@ bench-users: deps ## 100 to 12,000 concurrent users on keep-alive connections
 	$(SCENARIO)/users-12000.toml $(ARGS)
 
 .PHONY: bench-distributed
-bench-distributed: deps ## In the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (two hours)
+bench-distributed: deps ## No cache, in the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (35 minutes)
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(SCENARIO)/memory-or-distributed.toml $(ARGS)
+
+.PHONY: bench-distributed-users
+bench-distributed-users: deps ## The same caches under 100 to 12,000 concurrent users of two processes (20 minutes)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(SCENARIO)/users-distributed.toml $(ARGS)
+
+.PHONY: bench-workloads
+bench-workloads: deps ## Uniform, Zipf, hot keys, a crawler, YCSB A to F, three of Twitter's clusters (20 minutes, no claim)
+	cargo build --release --quiet -p larder-bench -p catalog-api
+	$(SCENARIO)/workloads.toml $(ARGS)
 
 .PHONY: bench-recorded
 bench-recorded: deps ## A recorded sequence on the real stack (LARDER_DATA: where it is)

@@ -50,9 +50,10 @@ pub(crate) enum Command {
         /// Under ten minutes instead of about three quarters of an hour, with fewer repeats and no claim.
         #[arg(long)]
         quick: bool,
-        /// The folder with traces/ and online-retail/; what is not there is left out.
-        #[arg(long, env = "LARDER_DATA", default_value = "../shared/data")]
-        data: PathBuf,
+        /// The folder with traces/ and online-retail/; of these, what is not there is left out
+        /// [default: ../shared/data, if it is there]
+        #[arg(long, env = "LARDER_DATA")]
+        data: Option<PathBuf>,
     },
     /// What a scenario file says: strategies × processes × workloads × loads, curves, ratios.
     Run {

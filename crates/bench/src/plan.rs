@@ -1,17 +1,21 @@
 //! What a command is to do, with all its input read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use larder_bench::bed::StackChoice;
 use larder_bench::commands::{Predict, Replay, Retail, Selection, Stock};
-use larder_bench::scenario::{Contender, DataSet, Scenario};
+use larder_bench::scenario::{Contender, DataSet, Scenario, USUAL_DATA};
 use larder_bench::trace::{Format, Trace};
 
 use crate::cli::{Command, StrategyArgs};
 
 /// Life of an entry while stock is written, under strategies that need one to be set.
 const STOCK_TTL_MS: u64 = 60_000;
+
+/// What `all` takes of the recorded inputs.
+const TRACE: &str = "traces/web07.trace.xz";
+const RETAIL: &str = "online-retail";
 
 /// What a command needs, read before any server is started.
 pub(crate) enum Plan {
@@ -27,7 +31,7 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
     let absolute =
         |path: &Path| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     Ok(match command {
-        Command::All { quick, data } => everything(quick, &data)?,
+        Command::All { quick, data } => everything(quick, data.as_deref())?,
         Command::Run { scenario: file, selection, compare_loops: loops, .. } => {
             let scenario = Box::new(Scenario::read(&file)?);
             let file = file.display().to_string();
@@ -48,7 +52,7 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
         }
         Command::OnlineRetail { folder, strategy, looks, limit } => {
             let contenders = vec![strategy.contender()?];
-            let folder = absolute(&folder)?;
+            let folder = retail(&folder)?;
             vec![Plan::Retail(Retail { folder, limit, looks: looks.into(), contenders })]
         }
         Command::Stock { folder, strategies, in_flight, limit } => {
@@ -58,7 +62,7 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
                 StrategyArgs { strategy, tiers: None, ttl_ms }.contender()
             };
             let contenders = strategies.into_iter().map(of).collect::<Result<_>>()?;
-            let folder = absolute(&folder)?;
+            let folder = retail(&folder)?;
             vec![Plan::Stock(Stock { folder, limit, in_flight: in_flight.into(), contenders })]
         }
         Command::Predict { trace, format, sizes, eviction, limit } => {
@@ -78,7 +82,28 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
     })
 }
 
-fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
+/// The Online Retail data set's folder, with the files that are read of it.
+fn retail(folder: &Path) -> Result<PathBuf> {
+    let has = |name: &str| folder.join(name).is_file();
+    ensure!(
+        has("products.csv") && (has("order-lines.csv.xz") || has("order-lines.csv")),
+        "{}: must hold products.csv, and order-lines.csv.xz or order-lines.csv",
+        folder.display()
+    );
+    std::fs::canonicalize(folder).with_context(|| folder.display().to_string())
+}
+
+fn everything(quick: bool, named: Option<&Path>) -> Result<Vec<Plan>> {
+    if let Some(folder) = named {
+        let inputs = [TRACE, RETAIL].map(|input| folder.join(input));
+        ensure!(
+            inputs.iter().any(|input| input.exists()),
+            "{} (--data, or LARDER_DATA) has neither {TRACE} nor {RETAIL}: README.md says where recorded \
+             inputs come from",
+            folder.display()
+        );
+    }
+    let data = named.unwrap_or_else(|| Path::new(USUAL_DATA));
     let built_in = |scenario: Scenario, name: &str, loops: bool| {
         let file = format!("crates/bench/scenarios/{name}");
         let scenario = Box::new(scenario);
@@ -92,7 +117,7 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
         built_in(strategies, if quick { "quick.toml" } else { "full.toml" }, false),
         built_in(page, "product-page.toml", true),
     ];
-    let trace = data.join("traces/web07.trace.xz");
+    let trace = data.join(TRACE);
     if trace.exists() {
         // One at a time is exact; many at a time is how it would be; without a cache is what
         // there is to save.
@@ -111,7 +136,7 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
     } else {
         eprintln!("Left out: {} is not there (--data DIR)", trace.display());
     }
-    let folder = data.join("online-retail");
+    let folder = data.join(RETAIL);
     if folder.exists() {
         for looks in [1, 10] {
             let limit = match (quick, looks) {
@@ -120,7 +145,7 @@ fn everything(quick: bool, data: &Path) -> Result<Vec<Plan>> {
                 (false, _) => 10_000,
             };
             let contenders = vec![Contender::none(), Contender::cache_aside()];
-            let folder = std::fs::canonicalize(&folder)?;
+            let folder = retail(&folder)?;
             plans.push(Plan::Retail(Retail { folder, limit, looks, contenders }));
         }
     } else {

@@ -5,6 +5,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::measure::Dependents;
 
+/// What the stock-keeping units of products begin with that a load makes.
+pub const MADE: &str = "NEW-";
+
 /// Runs SQL of this module's own making.
 pub(super) async fn run(url: &str, sql: String) -> Result<()> {
     let mut connection = PgConnection::connect(url).await?;
@@ -125,6 +128,33 @@ pub async fn products_by_popularity(admin_url: &str) -> Result<Vec<u32>> {
     .await?;
     connection.close().await?;
     ids.into_iter().map(|id| u32::try_from(id).context("a product's id")).collect()
+}
+
+/// The id that Postgres gives the next new product.
+///
+/// # Errors
+///
+/// When Postgres does not answer, or the id is too large for a load.
+pub async fn next_product_id(admin_url: &str) -> Result<u32> {
+    let mut connection = PgConnection::connect(admin_url).await?;
+    let next: i64 = sqlx::query_scalar(
+        "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('products', 'id')::regclass), 0)
+                + 1",
+    )
+    .fetch_one(&mut connection)
+    .await?;
+    connection.close().await?;
+    u32::try_from(next).context("a product's id")
+}
+
+/// Deletes the products that a load has made whose ids are `first` and above, so that the next one
+/// begins with the same catalogue.
+///
+/// # Errors
+///
+/// When Postgres does not answer.
+pub async fn unmake_products(admin_url: &str, first: u32) -> Result<()> {
+    run(admin_url, format!("DELETE FROM products WHERE id >= {first} AND sku LIKE '{MADE}%'")).await
 }
 
 /// Rows of the catalogue: products and reviews.

@@ -15,8 +15,8 @@ use larder_stack::{Postgres, RedisCluster, Stack, StackInfo, StackOptions, Topol
 
 pub use api::{Api, ApiSettings};
 pub use database::{
-    catalogue_size, equal_products, largest_category, mean_statement_ms, pages_that_show,
-    products_by_popularity,
+    MADE, catalogue_size, equal_products, largest_category, mean_statement_ms, next_product_id,
+    pages_that_show, products_by_popularity, unmake_products,
 };
 pub use delay::DelayProxy;
 pub use replicas::Replicas;

@@ -1,10 +1,8 @@
 //! What the command line offers, as functions that add to a [`Session`].
 
 mod curve;
-mod events;
 mod loops;
 mod matrix;
-mod matrix_checks;
 mod predict;
 mod progress;
 mod ratios;

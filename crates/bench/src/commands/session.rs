@@ -9,7 +9,7 @@ use crate::bed::{Api, ApiSettings, Bed, catalogue_size};
 use crate::measure::machine;
 use crate::results::{
     Check, DbQueries, Event, LoopFigures, Ratio, Results, Run, Summary, Verdict, summaries,
-    verdicts,
+    verdicts, with_events,
 };
 use crate::scenario::{Contender, DataSet};
 
@@ -173,6 +173,9 @@ impl Session {
             event.p99_ms,
             event.steady_p99_ms
         ));
+        if let Some(queries) = &event.db_queries {
+            self.counted(&format!("{}, {}", event.cell.label(), event.name), queries);
+        }
         self.results.events.push(event);
     }
 
@@ -220,7 +223,8 @@ impl Session {
     /// Notes that it ended early, and sums up what there is; nothing of it is a claim.
     pub fn broken_off(&mut self, why: String) {
         let results = &mut self.results;
-        (results.summaries, results.verdicts) = (summaries(&results.runs), verdicts(&results.runs));
+        results.summaries = with_events(summaries(&results.runs), &results.events);
+        results.verdicts = verdicts(&results.runs);
         results.summaries.iter_mut().for_each(|summary| summary.claim = false);
         results.verdicts.iter_mut().for_each(|verdict| verdict.claim = false);
         results.broken_off = Some(why);

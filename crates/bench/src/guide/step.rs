@@ -38,11 +38,7 @@ pub(super) async fn measure_step(
     let connections = guide.traffic.connections;
     let load = open_loop(replicas.targets(), connections, schedule.due, schedule.requests);
     let calm = agreed(measured_by(bed, replicas.apis(), Labels::default(), load).await?)?;
-    let writes = match word(&settings, "strategy") {
-        "ttl" => Writes::Untold,
-        "write-through" => Writes::Publish,
-        _ => Writes::Invalidate,
-    };
+    let writes = Writes::of(word(&settings, "strategy"));
     let floor =
         fewest_loads(&fill.sent, &calm.sent, &ground.dependents, Some(ttl(&settings)), writes);
 

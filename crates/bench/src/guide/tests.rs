@@ -47,8 +47,7 @@ fn the_figures_are_of_this_scenario_and_counted_twice() {
     for step in &measured.steps {
         let (calm, outage) = (&step.calm.db_queries, &step.outage.db_queries);
         assert_eq!(calm.counted, calm.pg_stat_statements, "{}", step.name);
-        let bounds = outage.counted..=outage.counted + outage.unknown;
-        assert!(bounds.contains(&outage.pg_stat_statements), "{}", step.name);
+        assert!(outage.agree(), "{}: {}", step.name, outage.both());
     }
 }
 

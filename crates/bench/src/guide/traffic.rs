@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::scenario::Guide;
-use crate::bed::{largest_category, pages_that_show, products_by_popularity};
+use crate::bed::pages_that_show;
 use crate::load::{Request, poisson};
 use crate::measure::Dependents;
 use crate::scenario::{Products, ReadView, Workload};
@@ -35,10 +35,7 @@ pub(super) struct Schedule {
 
 impl Ground {
     pub(super) async fn of(admin_url: &str, guide: &Guide) -> Result<Self> {
-        let products = Products {
-            by_rank: products_by_popularity(admin_url).await?.into(),
-            category: largest_category(admin_url).await?.into(),
-        };
+        let products = Products::read(admin_url).await?;
         let (has, needs) = (products.by_rank.len(), guide.data.products as usize);
         ensure!(has >= needs, "the catalogue has {has} products, not {needs}: use --stack own");
         Ok(Self { products, dependents: pages_that_show(admin_url).await? })

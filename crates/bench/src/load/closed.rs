@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::Outcome;
 use super::client::Request;
-use super::sent::now_us;
+use super::sent::{Keep, Keeper, now_us};
 use super::targets::{Connections, Targets};
 
 /// Connections that are made at once: a server's queue for new ones is not long.
@@ -31,7 +31,8 @@ pub struct ClosedLoop {
     pub think: Duration,
 }
 
-/// Sends requests as fast as answers come; `make(worker)` makes each worker's stream of them.
+/// Sends requests as fast as answers come; `make(worker)` makes each worker's stream of them. Nothing is
+/// kept of them but figures.
 ///
 /// # Errors
 ///
@@ -44,15 +45,37 @@ pub async fn closed_loop<S>(settings: ClosedLoop, make: impl Fn(u64) -> S) -> Re
 where
     S: FnMut() -> Request + Send + 'static,
 {
+    closed_loop_keeping(settings, Keep::Nothing, make).await
+}
+
+/// The same, and what `keep` says is kept of the requests.
+///
+/// # Errors
+///
+/// When the server does not accept so many connections.
+///
+/// # Panics
+///
+/// When a worker panics.
+pub async fn closed_loop_keeping<S>(
+    settings: ClosedLoop,
+    keep: Keep,
+    make: impl Fn(u64) -> S,
+) -> Result<Outcome>
+where
+    S: FnMut() -> Request + Send + 'static,
+{
     let ClosedLoop { targets, connections, length, think } = settings;
     let clients = connected(&targets, connections).await?;
     let count = Arc::new(AtomicUsize::new(0));
+    let keeper = Arc::new(Keeper::new(keep));
     let start = Instant::now();
     let end = start + length;
     let workers: Vec<_> = (0_u64..)
         .zip(clients)
         .map(|(number, mut client)| {
             let (mut next, count) = (make(number), Arc::clone(&count));
+            let keeper = Arc::clone(&keeper);
             tokio::spawn(async move {
                 let mut outcome = Outcome::empty();
                 loop {
@@ -64,7 +87,12 @@ where
                     let turn = count.fetch_add(1, Ordering::Relaxed);
                     let begun_us = now_us();
                     let answer = client.send(turn, &request).await;
-                    outcome.note(&request, &answer, begun_us, sent.elapsed().as_micros() as u64);
+                    let micros = sent.elapsed().as_micros() as u64;
+                    if keeper.keeps(&request, &answer) {
+                        outcome.note(&request, &answer, begun_us, micros);
+                    } else {
+                        outcome.count(&answer, micros);
+                    }
                     if !think.is_zero() {
                         // Who thinks past the end asks no more.
                         let left = end.saturating_duration_since(Instant::now());

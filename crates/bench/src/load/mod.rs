@@ -12,7 +12,7 @@ mod sent;
 mod targets;
 
 pub use client::{Answer, Client, Request, key};
-pub use closed::{ClosedLoop, closed_loop};
+pub use closed::{ClosedLoop, closed_loop, closed_loop_keeping};
 pub use in_order::in_order;
 pub use keys::Keys;
 pub use limits::allow_connections;
@@ -20,7 +20,7 @@ pub use loops::{LoopsCompared, compare_loops};
 pub(crate) use open::pace;
 pub use open::{OpenLoop, open_loop};
 pub use schedule::{poisson, recorded, steady};
-pub use sent::{Sent, now_us};
+pub use sent::{Keep, Sent, now_us};
 pub use targets::{Spread, Targets};
 
 use hdrhistogram::Histogram;
@@ -42,7 +42,7 @@ pub struct Outcome {
     pub latency: Histogram<u64>,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Every request that was answered, in no order.
+    /// Every request that was answered, in no order; of a closed loop those that it was to [`Keep`].
     pub sent: Vec<Sent>,
 }
 
@@ -74,8 +74,12 @@ impl Outcome {
     /// Takes in an answer to `request`, which was sent at `begun_us` and took `micros`, from when it
     /// was due.
     pub(crate) fn note(&mut self, request: &Request, answer: &Answer, begun_us: u64, micros: u64) {
-        let (key, write, ok) = (request.key, request.writes(), answer.ok);
-        self.sent.push(Sent { key, write, ok, begun_us, ended_us: now_us() });
+        self.sent.push(Sent::of(request, answer, begun_us));
+        self.count(answer, micros);
+    }
+
+    /// Takes in an answer that took `micros`, and nothing of when it was.
+    pub(crate) fn count(&mut self, answer: &Answer, micros: u64) {
         self.answered += 1;
         self.hits += u64::from(answer.hit);
         self.stale += u64::from(answer.stale);

@@ -233,10 +233,15 @@ impl Counts {
     /// completed plus unknown.
     fn since(&self, earlier: &Self) -> Self {
         let counts = self.combine(earlier, |now, then| now.saturating_sub(then), self.l1_bytes);
-        let (least, most) = (counts.counted, counts.counted + counts.unknown);
-        let apart = least.saturating_sub(counts.postgres) + counts.postgres.saturating_sub(most);
-        Self { apart, ..counts }
+        Self { apart: apart(counts.counted, counts.unknown, counts.postgres), ..counts }
     }
+}
+
+/// By how many statements Postgres's count lies outside of what the application allows: all that it
+/// completed, and none but some of those of unknown outcome beside them.
+pub(crate) const fn apart(completed: u64, unknown: u64, postgres: u64) -> u64 {
+    let most = completed + unknown;
+    completed.saturating_sub(postgres) + postgres.saturating_sub(most)
 }
 
 impl Lookups {

@@ -24,6 +24,18 @@ pub enum Writes {
     Publish,
 }
 
+impl Writes {
+    /// What they mean under `strategy`. With no cache the floor is that of a coherent one.
+    #[must_use]
+    pub fn of(strategy: &str) -> Self {
+        match strategy {
+            "ttl" => Self::Untold,
+            "write-through" => Self::Publish,
+            _ => Self::Invalidate,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct Key {
     /// When the last load may have ended at the latest; `None`: never loaded.

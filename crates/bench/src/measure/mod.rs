@@ -13,6 +13,7 @@ mod sampler;
 mod staleness;
 mod statistics;
 
+pub(crate) use counts::apart;
 pub use counts::{Counts, Snapshot};
 pub use floor::{Dependents, Writes, fewest_loads};
 pub use generator::Generator;

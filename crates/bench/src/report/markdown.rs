@@ -120,8 +120,10 @@ fn cell_table(text: &mut String, runs: &[&Run]) {
 }
 
 fn events(text: &mut String, results: &Results) {
+    text.push_str("## What a restart and a lost server cost\n\n");
+    super::events::markdown(text, &results.events, clean);
     text.push_str(
-        "## What a restart and a lost server cost\n\n| what | strategy | queries undisturbed | with it \
+        "| what | strategy | queries undisturbed | with it \
          | cost | errors | p99 ms |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for event in &results.events {

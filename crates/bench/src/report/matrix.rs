@@ -134,10 +134,11 @@ fn events(events: &[Event]) -> Markup {
     html! {
         @if !events.is_empty() {
             h2 { "What a restart and a lost server cost" }
-            p { "The same schedule was sent undisturbed first. A rolling restart replaces the API "
-                "processes one by one; the lost node is a primary of the Redis Cluster, whose replica "
-                "takes over." }
-            div.wide { table {
+            p { "The same schedule was sent undisturbed just before, and what it took more with the event is "
+                "the cost. A rolling restart replaces the API processes one by one; the lost node is a "
+                "primary of the Redis Cluster, whose replica takes over." }
+            (super::events::medians(events))
+            details { summary { "each of them" } div.wide { table {
                 thead { tr {
                     th { "what" } th { "strategy" } th { "repeat" } th { "queries undisturbed" }
                     th { "with it" } th { "cost in queries" } th { "of unknown outcome" }
@@ -156,7 +157,7 @@ fn events(events: &[Event]) -> Markup {
                         }
                     }
                 }
-            } }
+            } } }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod bars;
 pub(crate) mod chart;
 mod costs;
+mod events;
 mod markdown;
 mod matrix;
 mod tables;

@@ -1,6 +1,7 @@
 //! What is written down: the names in these types are those in `results.json`.
 
 mod csv;
+mod event;
 mod run;
 mod summary;
 mod verdict;
@@ -10,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use event::{Event, EventSummary, event_summaries, with_events};
 pub use run::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run, TierLookups};
 pub use summary::{
     Better, Cell, Figure, METRICS, Metric, REPEATS_FOR_A_CLAIM, Summary, repeats, summaries,
@@ -106,38 +108,6 @@ pub struct LoopFigures {
     pub open: LatencyMs,
     /// Timed from when they were sent.
     pub closed: LatencyMs,
-}
-
-/// What happened to a running service, and what it cost: the same schedule was sent twice, once
-/// undisturbed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Event {
-    /// `rolling-restart` or `redis-node-loss`.
-    pub name: String,
-    /// To what.
-    pub cell: Cell,
-    /// Which repeat this is.
-    pub repeat: u32,
-    /// Seconds of each of the two loads.
-    pub seconds: f64,
-    /// Statements while nothing happened …
-    pub steady_queries: u64,
-    /// … and with the event.
-    pub queries: u64,
-    /// What the event cost in statements.
-    pub cost_queries: i64,
-    /// Statements of unknown outcome.
-    pub unknown: u64,
-    /// Requests answered with the event.
-    pub requests: u64,
-    /// Of those, errors.
-    pub errors: u64,
-    /// 99th percentile of the latency while nothing happened …
-    pub steady_p99_ms: f64,
-    /// … and with the event.
-    pub p99_ms: f64,
-    /// The longest latency with the event.
-    pub max_ms: f64,
 }
 
 /// Something that must hold.

@@ -4,7 +4,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::load::Outcome;
-use crate::measure::{Counts, Cpu, Generator, ProcessUse, StalenessMs};
+use crate::measure::{Counts, Cpu, Generator, ProcessUse, StalenessMs, apart};
 
 /// One run of one workload under one strategy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -263,10 +263,7 @@ impl DbQueries {
     /// completed, and some of those of unknown outcome.
     #[must_use]
     pub const fn agree(&self) -> bool {
-        let most = self.counted + self.unknown;
-        self.apart == 0
-            && self.counted <= self.pg_stat_statements
-            && self.pg_stat_statements <= most
+        self.apart == 0 && apart(self.counted, self.unknown, self.pg_stat_statements) == 0
     }
 
     /// Both counts, for people.

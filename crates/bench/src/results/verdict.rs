@@ -85,7 +85,11 @@ impl Verdict {
             cell: cell.clone(),
             baseline: baseline.clone(),
             queries_saved: over(|run, other| {
-                1.0 - run.queries_per_1000() / other.queries_per_1000().max(1e-9)
+                match (run.queries_per_1000(), other.queries_per_1000()) {
+                    // Where none are asked there are none to save.
+                    (0.0, 0.0) => 0.0,
+                    (queries, baseline) => 1.0 - queries / baseline.max(1e-9),
+                }
             }),
             times_faster_mean: over(|run, other| {
                 other.latency_ms.mean / run.latency_ms.mean.max(1e-9)

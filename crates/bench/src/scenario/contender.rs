@@ -1,5 +1,7 @@
 //! A strategy to compare.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::faults::Fault;
@@ -61,6 +63,12 @@ impl Contender {
     #[must_use]
     pub fn none() -> Self {
         Self::new("none", "none")
+    }
+
+    /// Life of an entry; none: unbounded.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        (self.ttl_ms > 0).then(|| Duration::from_millis(self.ttl_ms))
     }
 
     /// `strategy/tiers`, as `--only` takes it.

@@ -23,12 +23,17 @@ pub struct Matrix {
     pub spread: Spread,
     /// How often each cell is measured, in turn with all others.
     pub repeats: u32,
-    /// Whether every product that is asked for is asked for once before.
+    /// Whether every product that is asked for is asked for once of every process before.
     #[serde(default)]
     pub fill: bool,
-    /// Seconds before anything is measured, under the same load.
+    /// Seconds of load before anything is measured: requests of the same kind, none of them those that are
+    /// measured.
     #[serde(default)]
     pub warm_up_seconds: f64,
+    /// Requests a second of that, in an open loop; none: those of the load that is measured, or as many
+    /// users.
+    #[serde(default)]
+    pub warm_up_rate: Option<f64>,
     /// Seconds of each measurement; a recorded sequence takes as long as it takes.
     #[serde(default)]
     pub seconds: f64,
@@ -44,12 +49,10 @@ pub struct Matrix {
     /// The part of the cache's answers whose age is found out.
     #[serde(default)]
     pub sample: f64,
-    /// What happens to the service, after each measurement in an open loop.
+    /// What happens to the service after each measurement of a cached strategy in an open loop, while its
+    /// schedule is sent again; and once again undisturbed before.
     #[serde(default)]
     pub events: Vec<EventKind>,
-    /// Seconds of the load around an event.
-    #[serde(default = "event_seconds")]
-    pub event_seconds: f64,
 }
 
 /// What happens to a running service.
@@ -75,10 +78,6 @@ pub enum Level {
 
 fn one() -> Vec<u32> {
     vec![1]
-}
-
-const fn event_seconds() -> f64 {
-    20.0
 }
 
 impl EventKind {
@@ -145,19 +144,24 @@ impl Matrix {
         if !self.rates.iter().all(|rate| (1.0..=1e6).contains(rate)) {
             return fault("rates", "must each be from 1 to 1000000 requests a second");
         }
-        let longest = [(self.seconds, "seconds"), (self.event_seconds, "event_seconds")];
-        for (seconds, key) in longest.into_iter().filter(|(_, key)| {
-            // The load around events is sent only where there are any.
-            *key == "seconds" || !self.events.is_empty()
-        }) {
-            let most = self.rates.iter().map(|rate| rate * seconds).fold(0.0, f64::max);
-            if most > MOST_REQUESTS {
-                let must = format!(
-                    "times matrix.{key} is {most:.0} requests, and must be {MOST_REQUESTS:.0} at the \
-                     most: a lower rate, or less time"
-                );
-                return fault("rates", &must);
-            }
+        if !self.warm_up_rate.is_none_or(|rate| (1.0..=1e6).contains(&rate)) {
+            return fault("warm_up_rate", "must be from 1 to 1000000 requests a second");
+        }
+        let fastest = self.rates.iter().copied().fold(0.0, f64::max);
+        let before = self.warm_up_rate.unwrap_or(fastest) * self.warm_up_seconds;
+        let (rate, seconds, most) = if self.warm_up_rate.is_some() && before > MOST_REQUESTS {
+            ("warm_up_rate", "warm_up_seconds", before)
+        } else if before > fastest * self.seconds {
+            ("rates", "warm_up_seconds", before)
+        } else {
+            ("rates", "seconds", fastest * self.seconds)
+        };
+        if most > MOST_REQUESTS {
+            let must = format!(
+                "times matrix.{seconds} is {most:.0} requests, and must be {MOST_REQUESTS:.0} at the most: \
+                 a lower rate, or less time"
+            );
+            return fault(rate, &must);
         }
         if !self.users.iter().all(|users| (1..=MOST_USERS).contains(users)) {
             return fault("users", "must each be from 1 to 20000");
@@ -177,9 +181,6 @@ impl Matrix {
         }
         if !self.events.is_empty() && self.rates.is_empty() {
             return fault("events", "need an open loop: set matrix.rates");
-        }
-        if !span(self.event_seconds, 1.0) {
-            return fault("event_seconds", "must be from 1 to 3600");
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod contender;
 mod faults;
 mod matrix;
+mod products;
 mod recorded;
 mod workload;
 
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use contender::Contender;
 pub use faults::ScenarioError;
 pub use matrix::{EventKind, Level, Matrix};
-pub use recorded::Recorded;
-pub use workload::{Products, Stream, Workload};
+pub use products::Products;
+pub use recorded::{Recorded, USUAL_DATA};
+pub use workload::{Stream, Workload};
 
 pub(crate) use self::faults::Fault;
 
@@ -127,15 +129,26 @@ pub struct Rounds {
 }
 
 /// What must hold in each run of a matrix, beside the counts of statements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Must {
     /// No request fails.
     #[serde(default)]
     pub no_errors: bool,
+    /// But under these, each `strategy/tiers`, whose errors are shown all the same.
+    #[serde(default)]
+    pub except: Vec<String>,
     /// The processes hold no more connections to Postgres than their pools may.
     #[serde(default)]
     pub within_pool: bool,
+}
+
+impl Must {
+    /// Whether errors under `contender` are shown and not held against it.
+    #[must_use]
+    pub fn may_fail(&self, contender: &Contender) -> bool {
+        self.except.contains(&contender.name())
+    }
 }
 
 impl ReadView {
@@ -278,6 +291,11 @@ impl Scenario {
         if let Some(name) = matrix::repeated(&names) {
             let must = format!("must differ in what results call them: {name} is there twice");
             need(false, "workloads.requests", &must)?;
+        }
+        let names: Vec<String> = self.strategies.iter().map(Contender::name).collect();
+        if let Some(other) = self.must.except.iter().find(|name| !names.contains(name)) {
+            let must = format!("must each be one of {}, not {other:?}", names.join(", "));
+            need(false, "must.except", &must)?;
         }
         let twice =
             (1..).zip(&self.strategies).find(|(n, one)| self.strategies[*n..].contains(one));

@@ -13,7 +13,7 @@ use crate::trace::{Access, Format, MAX_BROKEN, Op, Recording};
 use crate::workload::{Pace, Spec};
 
 /// Where recorded inputs are, unless `LARDER_DATA` says otherwise.
-const DATA: &str = "../shared/data";
+pub const USUAL_DATA: &str = "../shared/data";
 
 /// A recorded sequence; the nth key that appears is product n.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(super) fn open(
         let fault = Fault { place: "workloads.requests".to_owned(), must };
         ScenarioError::value(scenario, text, &fault)
     };
-    let data = std::env::var_os("LARDER_DATA").map_or_else(|| DATA.into(), PathBuf::from);
+    let data = std::env::var_os("LARDER_DATA").map_or_else(|| USUAL_DATA.into(), PathBuf::from);
     let places = [folder.join(file), data.join(file)];
     let Some(found) = places.iter().find(|place| place.is_file()) else {
         let [beside, among] = places.map(|place| place.display().to_string());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::workload::{Spec, Ycsb};
 
 #[test]
 fn the_built_in_scenarios_are_valid_and_say_whether_they_are_quick() {
@@ -26,7 +27,60 @@ fn every_scenario_that_is_checked_in_can_be_read() {
         }
         read += 1;
     }
-    assert!(read >= 7, "{read}");
+    assert!(read >= 10, "{read}");
+}
+
+#[test]
+fn every_kind_of_workload_is_in_a_scenario_that_is_checked_in() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/workloads.toml");
+    let scenario = Scenario::read(&file).expect("a valid scenario");
+    let kinds: Vec<&Spec> = scenario.workloads.iter().map(|one| &one.requests).collect();
+    let has = |of: fn(&Spec) -> bool| kinds.iter().any(|kind| of(kind));
+    assert!(has(|kind| matches!(kind, Spec::Uniform { .. })));
+    assert!(has(|kind| matches!(kind, Spec::Zipf { .. })));
+    assert!(has(|kind| matches!(kind, Spec::HotKeyStorm { .. })));
+    assert!(has(|kind| matches!(kind, Spec::Scan {})));
+    assert!(has(|kind| matches!(kind, Spec::Twitter { .. })));
+    for workload in Ycsb::ALL {
+        assert!(kinds.contains(&&Spec::Ycsb { workload }), "{workload:?}");
+    }
+}
+
+/// What their comments, the Makefile and README.md say of how long they take: the loads, and what it takes to
+/// start and end processes around them.
+#[test]
+fn scenarios_take_no_longer_than_is_said_of_them() {
+    // Seconds of a run beside its loads, and of connecting a thousand connections.
+    let (around, connecting) = (4.0, 0.25);
+    for (file, minutes) in [
+        ("memory-or-distributed.toml", 32.0),
+        ("users-distributed.toml", 25.0),
+        ("workloads.toml", 20.0),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(file);
+        let scenario = Scenario::read(&path).expect("a valid scenario");
+        let matrix = scenario.matrix.expect("it has one");
+        let mut seconds = 0.0;
+        for contender in &scenario.strategies {
+            let cached = contender.tiers != "none";
+            let events = if cached { matrix.events.len() } else { 0 };
+            let again = if events > 0 { 1 + events } else { 0 };
+            for (replicas, level) in matrix
+                .replicas
+                .iter()
+                .flat_map(|n| matrix.levels().into_iter().map(move |l| (n, l)))
+            {
+                let passes = if matches!(level, Level::Rate(_)) { 1 + again } else { 1 };
+                let users = if let Level::Users(users) = level { users } else { 0 };
+                let filling = if matrix.fill { 3.0 } else { 0.0 };
+                let connect = f64::from(users * replicas) / 1e3 * connecting;
+                let loads = matrix.warm_up_seconds + matrix.seconds * passes as f64;
+                seconds += around + filling + connect + loads;
+            }
+        }
+        seconds *= f64::from(matrix.repeats) * scenario.workloads.len() as f64;
+        assert!(seconds <= minutes * 60.0, "{file}: {:.1} minutes", seconds / 60.0);
+    }
 }
 
 #[test]
@@ -55,10 +109,14 @@ fn more_requests_than_memory_can_hold_are_refused_with_the_remedy() {
         message.contains("3600000000 requests") && message.contains("a lower rate"),
         "{message}"
     );
-    let events = "[500]\nevents = [\"rolling-restart\"]\nevent_seconds = 3600";
-    let around = QUICK.replace("[500]", &events.replace("500", "5000"));
-    let message = Scenario::parse("file.toml", &around).expect_err("too many").to_string();
-    assert!(message.contains("matrix.rates times matrix.event_seconds is 18000000"), "{message}");
+    let warm = QUICK.replace("warm_up_seconds = 6", "warm_up_seconds = 3600");
+    let stated = warm.replace("warm_up_rate = 1000", "warm_up_rate = 5000");
+    let message = Scenario::parse("file.toml", &stated).expect_err("too many").to_string();
+    let expected = "matrix.warm_up_rate times matrix.warm_up_seconds is 18000000";
+    assert!(message.contains(expected), "{message}");
+    let as_measured = warm.replace("warm_up_rate = 1000", "").replace("[500]", "[5000]");
+    let message = Scenario::parse("file.toml", &as_measured).expect_err("too many").to_string();
+    assert!(message.contains("matrix.rates times matrix.warm_up_seconds is 18000000"), "{message}");
 }
 
 #[test]
@@ -86,6 +144,13 @@ fn faults_are_named_with_file_line_and_what_would_be_right() {
             "matrix.rates must differ from each other: 500",
         ),
         (QUICK, "replicas = [2]", "replicas = [9]", "matrix.replicas must be"),
+        (QUICK, "warm_up_rate = 1000", "warm_up_rate = 0", "matrix.warm_up_rate must be from 1"),
+        (
+            QUICK,
+            "no_errors = true",
+            "except = [\"none/l2\"]",
+            "must.except must each be one of none/none, cache-aside/l2",
+        ),
     ];
     for (text, right, wrong, expected) in faults {
         let text = text.replace(right, wrong);

@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use anyhow::Result;
 use catalog_domain::{Cursor, MAX_LIMIT, ProductId};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::ReadView;
 use super::faults::Fault;
+use super::{Products, ReadView};
+use crate::bed::MADE;
 use crate::load::Request;
-use crate::workload::{self, Operation, Pace, Spec};
+use crate::workload::{self, Operation, Pace, Spec, Ycsb};
 
 /// How many times as fast as it was recorded a sequence may be sent …
 const SCALES: RangeInclusive<f64> = 1e-3..=1e6;
@@ -33,15 +33,6 @@ pub struct Workload {
     pub least_efficiency: Option<f64>,
 }
 
-/// What requests are made from.
-#[derive(Clone, Debug)]
-pub struct Products {
-    /// All ids, the most popular first.
-    pub by_rank: Arc<[u32]>,
-    /// A category that holds many of them, by its slug: new products go there, and it is listed.
-    pub category: Arc<str>,
-}
-
 /// A stream of requests: the same for the same seed and number.
 #[derive(Debug)]
 pub struct Stream {
@@ -51,8 +42,8 @@ pub struct Stream {
     /// Distinguishes the names of what two streams create.
     number: u64,
     written: u32,
-    /// Products with a larger id may not be there yet.
-    last_id: u32,
+    /// Products from this id on may not be there yet.
+    next_id: u32,
     /// An operation can be several requests.
     waiting: VecDeque<Request>,
 }
@@ -97,10 +88,7 @@ impl Workload {
             Spec::Uniform { .. } | Spec::Scan {} | Spec::Trace { .. } => 0.0,
             Spec::Ycsb { .. } => workload::YCSB_EXPONENT,
             Spec::Twitter { cluster } => {
-                let all = workload::presets();
-                all.iter()
-                    .find(|preset| preset.cluster == *cluster)
-                    .map_or(0.0, |p| p.zipf_exponent)
+                workload::Preset::of(cluster).map_or(0.0, |preset| preset.zipf_exponent)
             }
         }
     }
@@ -112,15 +100,15 @@ impl Workload {
     ///
     /// When there are no products.
     pub fn requests(&self, view: ReadView, seed: u64, products: &Products) -> Result<Stream> {
-        let last_id = products.by_rank.iter().copied().max().unwrap_or(0);
-        let by_rank = self.asked_for(products).into();
+        let (by_rank, next_id) = (self.asked_for(products).into(), products.next_id);
+        let operations = workload::Workload::new(&self.requests, by_rank, seed)?;
         Ok(Stream {
-            operations: workload::Workload::new(&self.requests, by_rank, seed)?,
+            operations: operations.creating_from(next_id),
             products: products.clone(),
             view,
             number: 0,
             written: 0,
-            last_id,
+            next_id,
             waiting: VecDeque::new(),
         })
     }
@@ -142,26 +130,52 @@ impl Workload {
         &all[..most]
     }
 
+    /// Those of them that a warm cache holds: all but what a storm makes hot, which nobody has asked for
+    /// before.
+    #[must_use]
+    pub fn warm<'a>(&self, products: &'a Products) -> &'a [u32] {
+        let all = self.asked_for(products);
+        match &self.requests {
+            Spec::HotKeyStorm { .. } => &all[..workload::before_a_storm(all.len())],
+            _ => all,
+        }
+    }
+
+    /// Whether it makes new products.
+    #[must_use]
+    pub const fn creates(&self) -> bool {
+        matches!(&self.requests, Spec::Ycsb { workload: Ycsb::D | Ycsb::E })
+    }
+
+    /// Whether it lists products: no tier keeps lists, and so there is no floor of their loads.
+    #[must_use]
+    pub const fn lists(&self) -> bool {
+        matches!(&self.requests, Spec::Ycsb { workload: Ycsb::E })
+    }
+
+    /// Whether it changes what is cached.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        match &self.requests {
+            Spec::Uniform { updates }
+            | Spec::Zipf { updates, .. }
+            | Spec::HotKeyStorm { updates, .. } => *updates > 0.0,
+            Spec::Scan {} | Spec::Ycsb { workload: Ycsb::C } => false,
+            // Not known of a recorded sequence.
+            Spec::Ycsb { .. } | Spec::Twitter { .. } | Spec::Trace { .. } => true,
+        }
+    }
+
     pub(super) fn validate(&self) -> Result<(), Fault> {
         let fault =
             |key: &str, must: String| Err(Fault { place: format!("workloads.{key}"), must });
         if let Some(pace) = self.pace() {
             return match pace {
                 Pace::Scale(scale) if !SCALES.contains(&scale) => {
-                    let (least, most) = (SCALES.start(), SCALES.end());
-                    let must = "times as fast as recorded";
-                    fault(
-                        "requests",
-                        format!("pace: scale must be from {least} to {most} {must}, not {scale:?}"),
-                    )
+                    fault("requests", outside("scale", &SCALES, "times as fast as recorded", scale))
                 }
                 Pace::Rate(rate) if !RATES.contains(&rate) => {
-                    let (least, most) = (RATES.start(), RATES.end());
-                    let must = "requests a second";
-                    fault(
-                        "requests",
-                        format!("pace: rate must be from {least} to {most} {must}, not {rate:?}"),
-                    )
+                    fault("requests", outside("rate", &RATES, "requests a second", rate))
                 }
                 _ if self.products.is_some() => {
                     fault("products", "is not for a trace: it asks for what it asks for".to_owned())
@@ -183,7 +197,18 @@ impl Workload {
     }
 }
 
+fn outside(name: &str, range: &RangeInclusive<f64>, of: &str, value: f64) -> String {
+    let (least, most) = (range.start(), range.end());
+    format!("pace: {name} must be from {least} to {most} {of}, not {value:?}")
+}
+
 impl Stream {
+    /// The same before a storm breaks: see [`workload::Workload::calm`].
+    #[must_use]
+    pub fn calm(self) -> Self {
+        Self { operations: self.operations.calm(), ..self }
+    }
+
     /// Stream `number` of the same requests.
     #[must_use]
     pub fn worker(&self, number: u64) -> Self {
@@ -227,18 +252,18 @@ impl Stream {
     fn read(&self, id: u32) -> Request {
         let request = Request::get(self.view.path(id)).about(id);
         // What another stream is just making has another id until it is there.
-        if id > self.last_id { request.perhaps_missing() } else { request }
+        if id >= self.next_id { request.perhaps_missing() } else { request }
     }
 
     fn update(&mut self, id: u32) -> Request {
         self.written += 1;
         let request = new_price(id, self.written);
-        if id > self.last_id { request.perhaps_missing() } else { request }
+        if id >= self.next_id { request.perhaps_missing() } else { request }
     }
 
     /// A new product. Its stock-keeping unit is another one in every run.
     fn create(&self) -> Request {
-        let sku = format!("NEW-{:X}-{:016X}", self.number, rand::random::<u64>());
+        let sku = format!("{MADE}{:X}-{:016X}", self.number, rand::random::<u64>());
         let body = json!({
             "sku": sku,
             "name": "A new product",
@@ -271,11 +296,11 @@ pub(super) fn new_price(id: u32, number: u32) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Ycsb;
 
     fn stream(requests: Spec, number: u64) -> Stream {
         let workload = Workload { requests, products: None, least_efficiency: None };
-        let products = Products { by_rank: (1..=1_000).collect(), category: "kitchen".into() };
+        let products =
+            Products { by_rank: (1..=1_000).collect(), category: "kitchen".into(), next_id: 1_001 };
         let all = workload.requests(ReadView::ProductPage, 7, &products).expect("it can work");
         all.worker(number)
     }
@@ -294,6 +319,18 @@ mod tests {
         // Standard deviation: 22.
         assert!((410..590).contains(&writes), "{writes}");
         assert!(requests.iter().all(|(path, _, key)| *path == format!("/products/{key}")));
+    }
+
+    #[test]
+    fn what_a_storm_will_ask_for_is_not_filled_in_before() {
+        let workload = |requests| Workload { requests, products: None, least_efficiency: None };
+        let products =
+            Products { by_rank: (1..=100).collect(), category: "kitchen".into(), next_id: 101 };
+        let storm = Spec::HotKeyStorm { exponent: 1.0, share: 0.5, every: 10, updates: 0.0 };
+        assert_eq!(workload(storm).warm(&products), (1..=90).collect::<Vec<_>>());
+        let scan = workload(Spec::Scan {});
+        assert_eq!(scan.warm(&products).len(), 100);
+        assert!(!scan.writes() && !scan.creates() && !scan.lists());
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod writers;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
 
 pub use self::outcome::{Run, Verification};
 pub use self::report::write;
@@ -34,9 +35,9 @@ use crate::measure::machine;
 
 use self::fleet::Setup;
 
-/// The strategies of `--strategy all`.
-const ALL: [&str; 5] =
-    ["cache-aside", "read-through", "write-through", "write-behind", "refresh-ahead"];
+/// What `--strategy` may be: each of the strategies that promise more than a time to live, or all of these.
+const STRATEGIES: [&str; 6] =
+    ["cache-aside", "read-through", "write-through", "write-behind", "refresh-ahead", "all"];
 
 /// What to verify, and under which load.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,11 +48,11 @@ pub struct VerifyArgs {
     /// API processes that share one database and one cache.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub processes: u8,
-    /// cache-aside, read-through, write-through, refresh-ahead, or all, one after the other.
-    #[arg(long, default_value = "read-through")]
+    /// One, or all, one after the other.
+    #[arg(long, default_value = "read-through", value_parser = PossibleValuesParser::new(STRATEGIES))]
     pub strategy: String,
-    /// l1, l2 or l1+l2
-    #[arg(long, default_value = "l1+l2")]
+    /// The tiers of the cache.
+    #[arg(long, default_value = "l1+l2", value_parser = PossibleValuesParser::new(["l1", "l2", "l1+l2"]))]
     pub tiers: String,
     /// Reads a second.
     #[arg(long, default_value_t = 800.0, value_parser = rate)]
@@ -100,7 +101,10 @@ impl VerifyArgs {
     }
 
     fn strategies(&self) -> Vec<&str> {
-        if self.strategy == "all" { ALL.to_vec() } else { vec![&self.strategy] }
+        match self.strategy.as_str() {
+            "all" => STRATEGIES.into_iter().filter(|name| *name != "all").collect(),
+            one => vec![one],
+        }
     }
 }
 

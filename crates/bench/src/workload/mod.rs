@@ -58,10 +58,14 @@ enum Choice {
     InTurn(usize),
     /// The newer (the higher its id) the more popular, by the law.
     Latest,
-    /// As [`Choice::Popular`]; but the part `share` goes to one product, another one after each
-    /// `every` operations.
+    /// As [`Choice::Popular`]; but the part `share` goes to one product that the law never gives, another
+    /// one after each `every` operations.
     Storm { share: f64, every: u64 },
 }
+
+/// Of the products of a storm, one in so many, the least popular ones, is kept for it: nobody asks for these
+/// before they are hot.
+const KEPT_FOR_A_STORM: usize = 10;
 
 /// An endless sequence of operations.
 #[derive(Clone, Debug)]
@@ -93,11 +97,33 @@ impl Workload {
         } else {
             by_rank
         };
-        let keys = Keys::new(Arc::clone(&by_rank), exponent, seed);
+        let popular = if matches!(choice, Choice::Storm { .. }) {
+            by_rank[..before_a_storm(by_rank.len())].into()
+        } else {
+            Arc::clone(&by_rank)
+        };
+        let keys = Keys::new(popular, exponent, seed);
         let next_id = by_rank.iter().max().map_or(1, |last| last + 1);
         // Which keys is one stream, what is done with them another.
         let random = ChaCha8Rng::seed_from_u64(seed.rotate_left(32) ^ 1);
         Ok(Self { by_rank, keys, choice, mix, random, done: 0, next_id, inserted: 0 })
+    }
+
+    /// The same in a catalogue whose next new product will have the id `next_id`.
+    #[must_use]
+    pub const fn creating_from(mut self, next_id: u32) -> Self {
+        self.next_id = next_id;
+        self
+    }
+
+    /// The same before a storm breaks: what will be hot then is not asked for. Anything else stays as it
+    /// is.
+    #[must_use]
+    pub fn calm(mut self) -> Self {
+        if let Choice::Storm { .. } = self.choice {
+            self.choice = Choice::Popular;
+        }
+        self
     }
 
     /// A sequence of its own of the same kind, for one worker.
@@ -137,15 +163,22 @@ impl Workload {
             }
             Choice::Storm { share, every } => {
                 if self.random.random_bool(*share) {
-                    // The least popular products: nobody has them cached.
-                    let number = (self.done / *every) as usize % self.by_rank.len();
-                    self.by_rank[self.by_rank.len() - 1 - number]
+                    let all = self.by_rank.len();
+                    let hot = (all - before_a_storm(all)).max(1);
+                    let number = (self.done / *every) as usize % hot;
+                    self.by_rank[all - 1 - number]
                 } else {
                     self.keys.next_key()
                 }
             }
         }
     }
+}
+
+/// How many of `all` products, the most popular first, are asked for before a storm.
+#[must_use]
+pub fn before_a_storm(all: usize) -> usize {
+    (all - all.div_ceil(KEPT_FOR_A_STORM)).max(1)
 }
 
 impl Iterator for Workload {

@@ -1,5 +1,6 @@
 //! Parameters of production caches: `twitter-2020.csv`, which names its source and licence.
 
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 const TWITTER: &str = include_str!("twitter-2020.csv");
@@ -15,12 +16,21 @@ pub struct Preset {
     pub updates: f64,
     /// The power of its law of popularity.
     pub zipf_exponent: f64,
-    /// Its commonest time to live, in seconds.
-    pub ttl_s: u64,
-    /// Mean bytes of a value.
-    pub value_bytes: u32,
-    /// The part of its reads that missed, as it was measured there.
-    pub miss_ratio: f64,
+}
+
+impl Preset {
+    /// That of `cluster`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none; the message names all that are there.
+    pub fn of(cluster: &str) -> Result<Self> {
+        let all = presets();
+        let names: Vec<&str> = all.iter().map(|preset| preset.cluster.as_str()).collect();
+        let names = names.join(", ");
+        let found = all.into_iter().find(|preset| preset.cluster == cluster);
+        found.with_context(|| format!("cluster must be one of {names}"))
+    }
 }
 
 /// All that are part of this program.
@@ -31,5 +41,5 @@ pub struct Preset {
 #[must_use]
 pub fn presets() -> Vec<Preset> {
     let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(TWITTER.as_bytes());
-    reader.deserialize().collect::<Result<_, _>>().expect("the built-in table is valid")
+    reader.deserialize().collect::<Result<_, csv::Error>>().expect("the built-in table is valid")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Choice, Mix, Ycsb, presets};
+use super::{Choice, Mix, Preset, Ycsb};
 use crate::trace::Format;
 
 /// A workload; in TOML a table with `kind` and the fields of that kind.
@@ -115,12 +115,8 @@ impl Spec {
             Self::Scan {} => (0.0, Choice::InTurn(0), Mix::updating(0.0)?),
             Self::Ycsb { workload } => workload.plan(),
             Self::Twitter { cluster } => {
-                let all = presets();
-                let found = all.iter().find(|preset| preset.cluster == *cluster);
-                let names = || all.iter().map(|preset| preset.cluster.as_str()).collect::<Vec<_>>();
-                ensure!(found.is_some(), "cluster must be one of {}", names().join(", "));
-                let found = found.expect("it was just found");
-                (found.zipf_exponent, Choice::Popular, Mix::updating(found.updates)?)
+                let preset = Preset::of(cluster)?;
+                (preset.zipf_exponent, Choice::Popular, Mix::updating(preset.updates)?)
             }
             Self::Trace { .. } => bail!("a trace is no endless workload: it is for a matrix"),
         })

@@ -93,6 +93,39 @@ fn a_storm_has_one_hot_product_after_the_other() {
 }
 
 #[test]
+fn what_is_hot_in_a_storm_is_asked_for_by_nobody_before_and_by_nobody_else() {
+    let spec = "kind = \"hot-key-storm\"\nexponent = 0.0\nshare = 0.5\nevery = 10";
+    let all = workload(spec, 200);
+    let asked = |sequence: Workload| -> Vec<u32> {
+        let product = |operation| match operation {
+            Operation::Read(product) => product,
+            other => panic!("{other:?} of a workload that only reads"),
+        };
+        sequence.take(4_000).map(product).collect()
+    };
+    // All alike but for the storm: whoever may be asked for is, in so many requests.
+    let calm = asked(all.worker(0).calm());
+    assert_eq!(calm.iter().max(), Some(&180));
+    let storm = asked(all.worker(1));
+    let hot = storm.iter().filter(|product| **product > 180).count();
+    assert!((1_850..2_150).contains(&hot), "{hot}");
+    assert!(storm[..10].iter().all(|product| *product <= 180 || *product == 200), "{storm:?}");
+    // A catalogue of one product has no other to be hot.
+    assert_eq!(asked(workload(spec, 1))[..3], [1, 1, 1]);
+}
+
+#[test]
+fn new_products_have_the_ids_that_the_catalogue_gives() {
+    let made = workload("kind = \"ycsb\"\nworkload = \"D\"", 100).creating_from(501);
+    let operations: Vec<Operation> = made.take(2_000).collect();
+    let first = operations.iter().find(|operation| matches!(operation, Operation::Insert(_)));
+    assert_eq!(first, Some(&Operation::Insert(501)));
+    // Between the old ones and the new ones there are none.
+    let gap = |operation: &Operation| matches!(operation, Operation::Read(101..=500));
+    assert!(!operations.iter().any(gap));
+}
+
+#[test]
 fn ycsb_is_mixed_as_it_is_defined() {
     let mixed = |letter: Ycsb| {
         let operations =

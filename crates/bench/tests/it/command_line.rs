@@ -48,7 +48,7 @@ fn what_cannot_be_read_is_named() {
     let keys = folder.path().join("keys.csv");
     std::fs::write(&keys, "key\nx\nx\n").expect("writes");
     let keys = keys.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 29] = [
+    let cases: [(&[&str], i32, &str); 34] = [
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
@@ -85,6 +85,11 @@ fn what_cannot_be_read_is_named() {
         ),
         (&["--stack", "running", "run", EVENTS], 64, "redis-node-loss kills a server"),
         (&["compare", results, results, "--threshold", "much"], 64, "--threshold"),
+        (&["verify", "--strategy", "magic"], 64, "read-through, write-through"),
+        (&["verify", "--tiers", "none"], 64, "possible values: l1, l2, l1+l2"),
+        (&["all", "--quick", "--data", "no-such-data"], 64, "no-such-data (--data"),
+        (&["all", "--data", results], 64, "traces/web07.trace.xz"),
+        (&["online-retail", results], 64, "must hold products.csv"),
         (&["--stack", "running", "run", QUICK], 64, "make up, or --stack own"),
     ];
     for (arguments, code, named) in cases {

@@ -1,23 +1,25 @@
 //! What must hold in the runs of a matrix.
 
+use std::collections::BTreeMap;
+
 use super::Session;
-use super::matrix::Cell;
-use crate::results::{self, Run};
+use super::cells::Cell;
+use crate::results::{self, DbQueries, Run};
 use crate::scenario::Scenario;
 
 /// Notes, for each cell, whether what the scenario demands holds in all its repeats.
 pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'_>]) {
     for cell in cells {
-        let runs = session.results().runs.iter().filter(|run| cell.is_of(run));
+        let runs = session.results().runs.iter().filter(|run| {
+            run.repeat > 0 && results::Cell::of(run) == cell.in_results(run.db_latency_ms)
+        });
         let runs: Vec<Run> = runs.cloned().collect();
         let Some(first) = runs.first() else { continue };
-        let name = format!("{}, {}", results::Cell::of(first).label(), first.workload);
-        let counted: u64 = runs.iter().map(|run| run.db_queries.counted).sum();
-        let postgres: u64 = runs.iter().map(|run| run.db_queries.pg_stat_statements).sum();
-        let equal = runs.iter().all(|run| run.db_queries.agree());
-        let found = format!("{counted} counted, {postgres} by Postgres");
-        session.check(&format!("{name}: both counts of statements agree"), found, equal);
-        if scenario.must.no_errors {
+        let cell_of_first = results::Cell::of(first);
+        let name = format!("{}, {}", cell_of_first.label(), first.workload);
+        agreement(session, &name, runs.iter().map(|run| run.db_queries));
+        events(session, &name, &cell_of_first);
+        if scenario.must.no_errors && !scenario.must.may_fail(cell.contender) {
             let errors: u64 = runs.iter().map(|run| run.errors).sum();
             let requests: u64 = runs.iter().map(|run| run.requests).sum();
             let found = format!("{errors} errors in {requests} requests");
@@ -35,6 +37,30 @@ pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'
         {
             efficiency(session, least, &name, &runs);
         }
+    }
+}
+
+/// Whether both counts agree in all of `queries`.
+fn agreement(session: &mut Session, name: &str, queries: impl Iterator<Item = DbQueries> + Clone) {
+    let counted: u64 = queries.clone().map(|queries| queries.counted).sum();
+    let unknown: u64 = queries.clone().map(|queries| queries.unknown).sum();
+    let postgres: u64 = queries.clone().map(|queries| queries.pg_stat_statements).sum();
+    let mut found = format!("{counted} counted, {postgres} by Postgres");
+    if unknown > 0 {
+        found += &format!(", {unknown} of unknown outcome");
+    }
+    let agree = queries.into_iter().all(|queries| queries.agree());
+    session.check(&format!("{name}: both counts of statements agree"), found, agree);
+}
+
+/// The same of the loads with events.
+fn events(session: &mut Session, name: &str, cell: &results::Cell) {
+    let mut kinds: BTreeMap<String, Vec<DbQueries>> = BTreeMap::new();
+    for event in session.results().events.iter().filter(|event| event.cell == *cell) {
+        kinds.entry(event.name.clone()).or_default().extend(event.db_queries);
+    }
+    for (kind, queries) in kinds {
+        agreement(session, &format!("{name}, {kind}"), queries.into_iter());
     }
 }
 

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Session;
-use super::matrix::{Cell, Ground, requests};
-use crate::bed::{Bed, Replicas};
-use crate::load::{OpenLoop, open_loop, poisson};
+use super::cells::Cell;
+use super::ground::Ground;
+use super::loads::{Part, all_requests, schedule};
+use crate::bed::{Api, Bed, Replicas};
+use crate::load::{OpenLoop, open_loop};
 use crate::measure::{Counts, Snapshot, redis_nodes};
-use crate::results::{self, DbQueries, Event, LatencyMs};
+use crate::results::{DbQueries, Event, LatencyMs};
 use crate::scenario::{EventKind, span};
 
-/// The stream of requests of all loads around events: the same each time.
-const STREAM: u64 = 1 << 60;
-
-/// Sends one schedule first to fill the cache, then undisturbed, and then once for each event of the
-/// scenario; what the event cost is what it took more than the undisturbed one.
+/// Sends the schedule that was just measured, and so has filled the cache, once more undisturbed, and then
+/// once for each event of the scenario; what the event cost is what it took more than the undisturbed one.
 pub(super) async fn events(
     session: &mut Session,
     ground: &Ground<'_>,
@@ -26,24 +27,19 @@ pub(super) async fn events(
     repeat: u32,
     replicas: &mut Replicas,
 ) -> Result<()> {
-    let Some(matrix) = &ground.scenario.matrix else { return Ok(()) };
-    if matrix.events.is_empty() {
+    // Who keeps nothing loses nothing.
+    if ground.matrix.events.is_empty() || cell.contender.tiers == "none" {
         return Ok(());
     }
-    let length = span(matrix.event_seconds);
-    let around = Around { ground, cell, rate, repeat, length };
-    let name = format!("{}, {}, around events", cell.contender.name(), cell.workload());
-    let fill = around.pass(&session.bed, replicas, None).await?;
-    session.counted(&name, &DbQueries::of(&fill.counts, None));
+    let around = Around { ground, cell, rate, repeat, length: span(ground.matrix.seconds) };
     let steady = around.pass(&session.bed, replicas, None).await?;
-    session.counted(&name, &DbQueries::of(&steady.counts, None));
+    let what = format!("{}, {}, undisturbed", cell.contender.name(), cell.workload());
+    session.counted(&what, &DbQueries::of(&steady.counts, None));
     // The lost node last: it is not back before the processes have ended.
-    let mut kinds = matrix.events.clone();
+    let mut kinds = ground.matrix.events.clone();
     kinds.sort_by_key(|kind| *kind == EventKind::RedisNodeLoss);
     for kind in kinds {
         let disturbed = around.pass(&session.bed, replicas, Some(kind)).await?;
-        let name = format!("{name}: {}", kind.as_str());
-        session.counted(&name, &DbQueries::of(&disturbed.counts, None));
         session.event(around.event(kind, &steady, &disturbed, session.bed.db_latency()));
     }
     Ok(())
@@ -70,54 +66,60 @@ impl Around<'_> {
         replicas: &mut Replicas,
         happens: Option<EventKind>,
     ) -> Result<Pass> {
-        let load = &self.ground.scenario.load;
-        let stream = STREAM + u64::from(self.repeat);
-        let due = poisson(self.rate, self.length, load.seed ^ stream);
-        let requests = requests(self.ground, self.cell, due.len(), stream);
-        let mut earlier = Vec::new();
-        for api in replicas.apis() {
-            earlier.push(Snapshot::take(std::slice::from_ref(api)).await?);
+        let (ground, stream) = (self.ground, Part::Measured.of(self.repeat));
+        let all = all_requests(ground, self.cell);
+        let (due, requests) = schedule(ground, self.rate, self.length, &all, stream);
+        let mut new = Vec::new();
+        if happens == Some(EventKind::RollingRestart) {
+            for _ in replicas.apis() {
+                new.push(replicas.start_another(bed).await?);
+            }
         }
-        let loop_ = open_loop(replicas.targets(), load.connections, due, requests);
+        let mut earlier = of_each(replicas.apis()).await?;
+        let connections = ground.scenario.load.connections;
+        let loop_ = open_loop(replicas.targets(), connections, due, requests);
         let action = async {
             match happens {
                 None => Ok(Counts::default()),
-                Some(EventKind::RollingRestart) => self.restart(bed, replicas, &mut earlier).await,
+                Some(EventKind::RollingRestart) => self.restart(replicas, new, &mut earlier).await,
                 Some(EventKind::RedisNodeLoss) => {
-                    tokio::time::sleep(self.length / 4).await;
+                    sleep(self.length / 8).await;
                     lose_a_primary(bed).await.map(|()| Counts::default())
                 }
             }
         };
         let (open, ended) = tokio::join!(loop_, action);
         let (open, mut counts) = (open?, ended?);
-        for (api, before) in replicas.apis().iter().zip(&earlier) {
-            counts = counts.plus(&Snapshot::take(std::slice::from_ref(api)).await?.since(before));
+        for (now, before) in of_each(replicas.apis()).await?.iter().zip(&earlier) {
+            counts = counts.plus(&now.since(before));
         }
         Ok(Pass { counts, open })
     }
 
-    /// Replaces every process, spread over the middle half of the load; what the old ones counted.
+    /// Lets the `new` processes, which run already, take the place of the old ones, one after the other,
+    /// evenly over the middle half of the load; what the old ones counted. When that is depends on no
+    /// machine's speed.
     async fn restart(
         &self,
-        bed: &Bed,
         replicas: &mut Replicas,
+        new: Vec<Api>,
         earlier: &mut [Snapshot],
     ) -> Result<Counts> {
-        let count = u32::try_from(replicas.apis().len()).unwrap_or(1);
-        tokio::time::sleep(self.length / 4).await;
+        let began = Instant::now();
+        let count = u32::try_from(new.len()).unwrap_or(u32::MAX);
+        let starts = of_each(&new).await?;
         let mut ended = Counts::default();
-        for (index, before) in earlier.iter_mut().enumerate() {
-            let began = tokio::time::Instant::now();
-            let new = replicas.start_another(bed).await?;
-            let start = Snapshot::take(std::slice::from_ref(&new)).await?;
-            let old = replicas.replace(index, new).await;
+        let mut stopping = JoinSet::new();
+        for ((turn, new), (before, start)) in (0..).zip(new).zip(earlier.iter_mut().zip(starts)) {
+            sleep_until(began + self.length / 4 + self.length * turn / (2 * count)).await;
+            let old = replicas.replace(turn as usize, new).await;
             let last = Snapshot::take(std::slice::from_ref(&old)).await?;
             ended = ended.plus(&last.since(before));
             *before = start;
-            old.stop().await;
-            tokio::time::sleep_until(began + self.length / 2 / count).await;
+            // The next one's turn does not wait for it.
+            stopping.spawn(old.stop());
         }
+        stopping.join_all().await;
         Ok(ended)
     }
 
@@ -130,25 +132,17 @@ impl Around<'_> {
     ) -> Event {
         let queries = |pass: &Pass| pass.counts.counted - pass.counts.sampled;
         let latency = |pass: &Pass| LatencyMs::of(&pass.open.outcome);
-        let contender = self.cell.contender;
-        let outcome = &disturbed.open.outcome;
+        let (outcome, counts) = (&disturbed.open.outcome, &disturbed.counts);
         Event {
             name: kind.as_str().to_owned(),
-            cell: results::Cell {
-                strategy: contender.strategy.clone(),
-                tiers: contender.tiers.clone(),
-                ttl_ms: contender.ttl_ms,
-                l1_ttl_ms: contender.l1_ttl_ms,
-                replicas: self.cell.replicas,
-                workload: self.cell.workload(),
-                db_latency_ms: db_latency.map(|latency| latency.as_secs_f64() * 1e3),
-            },
+            cell: self.cell.in_results(db_latency.map(|latency| latency.as_secs_f64() * 1e3)),
             repeat: self.repeat,
             seconds: self.length.as_secs_f64(),
             steady_queries: queries(steady),
             queries: queries(disturbed),
             cost_queries: queries(disturbed).cast_signed() - queries(steady).cast_signed(),
-            unknown: disturbed.counts.unknown,
+            db_queries: Some(DbQueries::of(counts, None)),
+            unknown: counts.unknown,
             requests: outcome.answered,
             errors: outcome.errors,
             steady_p99_ms: latency(steady).p99,
@@ -156,6 +150,15 @@ impl Around<'_> {
             max_ms: latency(disturbed).max,
         }
     }
+}
+
+/// The counters of each of `apis` on its own.
+async fn of_each(apis: &[Api]) -> Result<Vec<Snapshot>> {
+    let mut each = Vec::new();
+    for api in apis {
+        each.push(Snapshot::take(std::slice::from_ref(api)).await?);
+    }
+    Ok(each)
 }
 
 /// Ends the first primary of the bed's own cluster, as a crash would.
