@@ -20,7 +20,7 @@ use crate::measure::{
     Dependents, Labels, Loaded, Measured, Writes, fewest_loads, forget_environment, measured_by,
     redis_nodes, used,
 };
-use crate::results::{Run, summaries, verdicts};
+use crate::results::{Headline, Run, summaries, verdicts};
 use crate::scenario::{
     Contender, EventKind, Level, Matrix, Products, Recorded, Scenario, Stream, Workload, span,
 };
@@ -78,7 +78,7 @@ impl Cell<'_> {
 
     /// Whether `run` is a repeat of it.
     pub(super) fn is_of(&self, run: &Run) -> bool {
-        let Contender { strategy, tiers, ttl_ms, l1_ttl_ms } = self.contender;
+        let Contender { strategy, tiers, ttl_ms, l1_ttl_ms, .. } = self.contender;
         run.repeat > 0
             && (&run.strategy, &run.tiers) == (strategy, tiers)
             && (run.ttl_ms, run.l1_ttl_ms) == (*ttl_ms, *l1_ttl_ms)
@@ -192,6 +192,7 @@ pub async fn matrix(
         file,
     };
     ensure!(!ground.products.by_rank.is_empty(), "the catalogue has no products");
+    session.verdict_is_about(Headline::of(&scenario.strategies));
     let repeats = 1..=selection.repeats.unwrap_or(matrix.repeats);
     let repeats: Vec<u32> = match selection.repeat {
         Some(repeat) => vec![repeat],
