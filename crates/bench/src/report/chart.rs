@@ -81,10 +81,12 @@ impl Mark {
     }
 }
 
-/// Where the names of the curves are: where no curve is.
-#[derive(Clone, Copy)]
+/// Where the names of the curves are.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Legend {
-    Left,
+    /// Below the picture: curves may be anywhere in it.
+    Below,
+    /// At the right, where no curve is; below if there are many.
     Right,
 }
 
@@ -122,7 +124,7 @@ pub(super) fn curves(points: &[Point], title: &str) -> Markup {
         Series { name: (*name).to_owned(), points: points.collect() }
     });
     let series: Vec<Series> = series.collect();
-    lines(&series, "requests answered per second", title, Legend::Left)
+    lines(&series, "requests answered per second", title, Legend::Below)
 }
 
 /// Curves over two logarithmic axes.
@@ -130,12 +132,9 @@ pub(crate) fn lines(series: &[Series], x_title: &str, y_title: &str, legend: Leg
     let points = || series.iter().flat_map(|series| &series.points);
     let x = Axis::over(points().flat_map(|p| [p.x_range.0, p.x_range.1]), LEFT, WIDTH - EDGE);
     let y = Axis::over(points().flat_map(|p| [p.y_range.0, p.y_range.1]), HEIGHT - BOTTOM, EDGE);
-    let is_below = series.len() > NAMES_INSIDE;
-    let (legend, anchor) = match legend {
-        Legend::Left => (LEFT + 12.0, "start"),
-        Legend::Right if is_below => (LEFT + 12.0, "start"),
-        Legend::Right => (WIDTH - EDGE - 12.0, "end"),
-    };
+    let is_below = legend == Legend::Below || series.len() > NAMES_INSIDE;
+    let (legend, anchor) =
+        if is_below { (LEFT + 12.0, "start") } else { (WIDTH - EDGE - 12.0, "end") };
     let (first_name, height) = if is_below {
         (HEIGHT + NAME, HEIGHT + NAME * (series.len() + 1) as f64)
     } else {

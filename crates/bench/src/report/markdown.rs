@@ -76,7 +76,7 @@ fn verdicts(text: &mut String, results: &Results) {
     }
     for verdict in results.headlines() {
         let (said, claim) = (sentence(verdict), claim(verdict, results));
-        let _ = writeln!(text, "**{}** ({claim})\n", clean(&said));
+        let _ = writeln!(text, "> {} ({claim})\n", clean(&said));
     }
     if let Some(headline) = &results.headline {
         let _ = writeln!(text, "Chosen before anything was measured: {}.\n", headline.chosen());

@@ -15,8 +15,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::words::{by_server_cpu, standing, times};
-use crate::results::{Check, Ratio, Results, Run};
+use self::words::{standing, times};
+use crate::results::{Check, Results, Run};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -88,21 +88,21 @@ fn summary(results: &Results) -> Markup {
     let by = |name: &str| results.ratios.iter().find(|ratio| ratio.name.starts_with(name));
     html! {
         ul.summary {
-            @if let Some(found) = by("cached page / no cache") {
-                li { "A product page from Redis Cluster is served " (both(found))
-                     " times as often as one computed by Postgres" (bar(found)) "." }
-            }
-            @for (name, said) in [
-                ("cached page / static", "A page from Redis Cluster"),
-                ("page from L1 / static", "A page from the process (L1)"),
+            @for (name, page, other) in [
+                ("cached page / no cache", "A product page from Redis Cluster", "one computed by Postgres"),
+                ("cached page / one bare GET", "It", "one bare GET of as many bytes from Redis"),
+                ("cached page / static", "It", "a fixed body of its length by the same server"),
+                ("page from L1 / static", "A page from the process (L1)", "that body"),
+                ("cached summary", "The summary, one row by primary key,", "one read by Postgres"),
             ] {
                 @if let Some(found) = by(name) {
-                    li { (said) " is served " (both(found)) " times as often as a fixed body of its length \
-                         by the same server" (bar(found)) "." }
+                    li { (page) " is served " strong { (times(found.ratio)) } " times as often as " (other)
+                         " (" (found.ratio.confidence()) " interval)"
+                         @if let Some(by_cpu) = found.by_server_cpu {
+                             ", and " strong { (times(by_cpu)) } " times for the same server CPU"
+                         }
+                         @if found.bar.is_some() { "; the bar is " (standing(found)) } "." }
                 }
-            }
-            @if let Some(found) = by("cached summary") {
-                li { "The summary, one row by primary key, gains much less: " (both(found)) " times." }
             }
             @if let Some(mean) = results.statement_mean_ms {
                 li { "Uncached, the page's statement takes Postgres " strong { (format!("{mean:.2} ms")) }
@@ -116,18 +116,6 @@ fn summary(results: &Results) -> Markup {
             (open_questions(&results.checks))
         }
     }
-}
-
-/// Both figures of a ratio.
-fn both(found: &Ratio) -> Markup {
-    html! {
-        strong { (times(found.ratio)) } " (" (found.ratio.confidence()) " interval)"
-        @if found.by_server_cpu.is_some() { ", and for the same server CPU " (by_server_cpu(found)) "," }
-    }
-}
-
-fn bar(found: &Ratio) -> Markup {
-    html! { @if found.bar.is_some() { "; the bar is " strong { (standing(found)) } } }
 }
 
 /// What does not hold, and what an interval leaves open.

@@ -2,7 +2,7 @@ use super::*;
 use crate::measure::{Cpu, Generator, Interval, StalenessMs};
 use crate::results::{
     Cell, Check, Coalesced, DbConnections, DbQueries, Headline, HitRatio, LatencyMs, Machine,
-    Memory, Standing, TierLookups, curve_points, summaries, verdicts,
+    Memory, Ratio, Standing, TierLookups, curve_points, summaries, verdicts,
 };
 use crate::scenario::Contender;
 
@@ -147,9 +147,9 @@ fn the_first_screen_says_what_was_saved_and_whether_that_is_a_claim() {
     let text = page(&compared(6)).into_string();
     let screen = &text[..text.find("<figure").expect("pictures follow")];
     for shown in [
-        "read-through l2 saved 90.0 % (90.0 to 90.0) of the database queries",
-        "1.00 (1.00 to 1.00) times as fast on average",
-        "≤ 2.5 ms (≤ 2.5 ms to ≤ 2.5 ms) for 99 % of the sampled answers and ≤ 10 ms at the longest",
+        "read-through l2 saved <strong>90.0 % (90.0 to 90.0)</strong> of the database queries",
+        "<strong>1.00 (1.00 to 1.00)</strong> times as fast on average",
+        "<strong>≤ 2.5 ms (≤ 2.5 ms to ≤ 2.5 ms)</strong> for 99 % of the sampled answers and ≤ 10 ms at the longest",
         "3.0 % (3.0 to 3.0) of the sampled answers were stale, 18 of 600 in all",
         "Chosen before anything was measured",
         "18 / 600",
@@ -184,9 +184,11 @@ fn the_verdict_is_about_what_was_chosen_beforehand_not_about_the_best() {
     let best: Vec<Run> = (1..=6).map(|number| repeat("write-through", number, 10)).collect();
     results.runs.extend(best);
     results.verdicts = verdicts(&results.runs);
-    let said = "read-through l2 saved 90.0 %";
     let better = "write-through l2 saved";
-    for text in [page(&results).into_string(), markdown::page(&results)] {
+    for (text, said) in [
+        (page(&results).into_string(), "read-through l2 saved <strong>90.0 %"),
+        (markdown::page(&results), "> read-through l2 saved **90.0 %"),
+    ] {
         assert!(text.contains(said) && !text.contains(better), "{text}");
         // The better one is in the table.
         assert!(text.contains("99.0 % (99.0 to 99.0)"), "{text}");

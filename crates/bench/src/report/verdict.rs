@@ -21,7 +21,7 @@ pub(super) fn screen(results: &Results) -> Markup {
             }
             div.headline {
                 @for verdict in results.headlines() {
-                    p { (sentence(verdict)) " " em { "(" (claim(verdict, results)) ")" } }
+                    p { (with_emphasis(&sentence(verdict))) " " em { "(" (claim(verdict, results)) ")" } }
                 }
             }
             (compared(results))
@@ -129,11 +129,20 @@ pub(super) fn figures(summary: &Summary) -> String {
     format!("{}, {}: {}{claim}.", summary.cell.label(), summary.cell.workload, parts.join(", "))
 }
 
-/// A verdict in a sentence, every figure with its interval.
+/// What stands between pairs of asterisks is strong, as in Markdown.
+fn with_emphasis(text: &str) -> Markup {
+    html! {
+        @for (number, piece) in text.split("**").enumerate() {
+            @if number % 2 == 1 { strong { (piece) } } @else { (piece) }
+        }
+    }
+}
+
+/// A verdict in a sentence, every figure with its interval; the figures are in pairs of asterisks.
 pub(super) fn sentence(verdict: &Verdict) -> String {
     format!(
-        "{} saved {} of the database queries under {}, compared with {}. It answered {} times as fast on \
-         average and {} times as fast at the 99th percentile, {}. Intervals hold with {}.",
+        "{} saved **{}** of the database queries under {}, compared with {}. It answered **{}** times as fast \
+         on average and **{}** times as fast at the 99th percentile, {}. Intervals hold with {}.",
         verdict.cell.label(),
         part(verdict.queries_saved),
         verdict.cell.workload,
@@ -165,7 +174,7 @@ fn how_stale(verdict: &Verdict) -> String {
         },
     );
     format!(
-        "at a staleness of {of_99} for 99 % of the sampled answers and {longest} at the longest in any \
+        "at a staleness of **{of_99}** for 99 % of the sampled answers and {longest} at the longest in any \
          repeat{wrong}"
     )
 }
