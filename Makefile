@@ -109,7 +109,7 @@ bench: deps ## Strategies side by side by queries, latency and throughput: a qui
 	$(TARGET_DIR)/release/larder-bench all --quick $(ARGS)
 
 .PHONY: bench-full
-bench-full: deps ## The same with enough repeats for claims: about three quarters of an hour
+bench-full: deps ## The same with enough repeats for claims: a little over an hour
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(TARGET_DIR)/release/larder-bench all $(ARGS)
 

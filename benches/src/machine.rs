@@ -1,5 +1,6 @@
 //! What a measurement ran on.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 /// The machine, the compiler and the revision, for people to read.
@@ -34,14 +35,32 @@ impl Machine {
     }
 }
 
-/// The commit that is checked out, and whether tracked files differ from it.
+/// The commit that is checked out, and in what tracked files differ from it.
 fn commit() -> String {
     let Some(commit) = said("git", &["rev-parse", "--short=10", "HEAD"]) else { return unknown() };
     // What is being written is no part of what was measured.
-    let changes = ["status", "--porcelain", "--untracked-files=no", "--", ":!docs"];
-    match said("git", &changes) {
-        Some(changes) if !changes.is_empty() => format!("{commit}, with changes"),
-        _ => commit,
+    let changed = said("git", &["diff", "--name-only", "HEAD", "--", ":/", ":(exclude,top)docs"]);
+    let changed = changed.unwrap_or_default();
+    format!("{commit}{}", differs(changed.lines()))
+}
+
+/// In what a tree with these changed files differs from its commit: documentation is nothing that runs, and of
+/// all else the crates or folders are named.
+fn differs<'a>(changed: impl Iterator<Item = &'a str>) -> String {
+    let (text, code): (Vec<&str>, Vec<&str>) = changed.partition(|file| file.ends_with(".md"));
+    let place = |file: &&str| {
+        let parts: Vec<&str> = file.split('/').collect();
+        match parts[..] {
+            ["crates", name, _, ..] => format!("crates/{name}"),
+            _ => parts[0].to_owned(),
+        }
+    };
+    let places: BTreeSet<String> = code.iter().map(place).collect();
+    let places: Vec<String> = places.into_iter().collect();
+    match (places.as_slice(), text.is_empty()) {
+        ([], true) => String::new(),
+        ([], false) => ", which only documentation differs from".to_owned(),
+        (places, _) => format!(", with changes in {}", places.join(", ")),
     }
 }
 
@@ -59,4 +78,21 @@ fn field(text: &str, name: &str, separator: char) -> Option<String> {
 
 fn unknown() -> String {
     "unknown".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_the_commit_is_named_unless_it_is_documentation() {
+        let said = |files: &[&str]| differs(files.iter().copied());
+        assert_eq!(said(&[]), "");
+        assert_eq!(
+            said(&["README.md", "crates/cache/README.md"]),
+            ", which only documentation differs from"
+        );
+        let files = ["crates/cache/src/a.rs", "README.md", "crates/cache/src/b.rs", "Cargo.lock"];
+        assert_eq!(said(&files), ", with changes in Cargo.lock, crates/cache");
+    }
 }

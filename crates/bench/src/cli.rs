@@ -7,7 +7,7 @@ use larder::Eviction;
 use larder_bench::advise::AdviseArgs;
 use larder_bench::bed::StackChoice;
 use larder_bench::chaos::ChaosArgs;
-use larder_bench::commands::Selection;
+use larder_bench::commands::{Part, Selection};
 use larder_bench::guide::GuideArgs;
 use larder_bench::scenario::Contender;
 use larder_bench::trace::Format;
@@ -47,7 +47,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     /// Everything that `make bench` shows: curves, ratios, and recorded sequences.
     All {
-        /// Under ten minutes instead of about three quarters of an hour, with fewer repeats and no claim.
+        /// Under ten minutes instead of a little over an hour, with fewer repeats and no claim.
         #[arg(long)]
         quick: bool,
         /// The folder with traces/ and online-retail/; of these, what is not there is left out
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Run {
         /// See crates/bench/scenarios: quick.toml and product-page.toml explain every key.
         scenario: PathBuf,
+        /// Only this part of it [default: all that are there]
+        #[arg(long, value_enum)]
+        part: Option<Part>,
         #[command(flatten)]
         selection: Selection,
         /// Also show how a closed loop hides a stall of a second that an open one shows.
@@ -200,8 +203,7 @@ impl StrategyArgs {
     pub(crate) fn contender(self) -> anyhow::Result<Contender> {
         let usual = if self.strategy == "none" { "none" } else { "l2" };
         let tiers = self.tiers.unwrap_or_else(|| usual.to_owned());
-        let l1_ttl_ms = Contender::none().l1_ttl_ms;
-        Contender { strategy: self.strategy, tiers, ttl_ms: self.ttl_ms, l1_ttl_ms }.checked()
+        Contender { ttl_ms: self.ttl_ms, ..Contender::new(&self.strategy, &tiers) }.checked()
     }
 }
 

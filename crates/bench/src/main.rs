@@ -316,17 +316,23 @@ async fn carry_out(
 async fn measure(session: &mut Session, plans: Vec<Plan>) -> Result<()> {
     for plan in plans {
         match plan {
-            Plan::Compare { scenario, file, selection, loops } => {
+            Plan::Compare { scenario, file, parts, loops } => {
                 session.catalogue(scenario.data, scenario.least_products()).await?;
-                commands::matrix(session, &scenario, &file, &selection).await?;
-                commands::curve(session, &scenario).await?;
-                commands::ratios(session, &scenario).await?;
+                if let Some(selection) = &parts.matrix {
+                    commands::matrix(session, &scenario, &file, selection).await?;
+                }
+                if let Some(choice) = &parts.curve {
+                    commands::curve(session, &scenario, &file, choice).await?;
+                }
+                if parts.ratios {
+                    commands::ratios(session, &scenario, &file).await?;
+                }
                 if loops {
                     commands::loops(session, &scenario).await?;
                 }
             }
-            Plan::Replay(replay, trace, data) => {
-                session.catalogue(data, trace.distinct).await?;
+            Plan::Replay(replay, trace) => {
+                session.catalogue(replay.data, trace.distinct).await?;
                 commands::replay(session, &replay, &trace).await?;
             }
             Plan::Retail(retail) => commands::online_retail(session, &retail).await?,

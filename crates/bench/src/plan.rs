@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use larder_bench::bed::StackChoice;
-use larder_bench::commands::{Predict, Replay, Retail, Selection, Stock};
+use larder_bench::commands::{CurveChoice, Part, Predict, Replay, Retail, Selection, Stock};
 use larder_bench::scenario::{Contender, DataSet, Scenario, USUAL_DATA};
 use larder_bench::trace::{Format, Trace};
 
@@ -19,11 +19,59 @@ const RETAIL: &str = "online-retail";
 
 /// What a command needs, read before any server is started.
 pub(crate) enum Plan {
-    Compare { scenario: Box<Scenario>, file: String, selection: Selection, loops: bool },
-    Replay(Replay, Trace, DataSet),
+    Compare { scenario: Box<Scenario>, file: String, parts: Parts, loops: bool },
+    Replay(Replay, Trace),
     Retail(Retail),
     Stock(Stock),
     Predict(Predict, Trace),
+}
+
+/// Which parts of a scenario are run, and what of them.
+pub(crate) struct Parts {
+    /// Of its matrix, if that is run.
+    pub(crate) matrix: Option<Selection>,
+    /// Of its curve, if that is.
+    pub(crate) curve: Option<CurveChoice>,
+    /// Whether its ratios are.
+    pub(crate) ratios: bool,
+}
+
+impl Parts {
+    /// All.
+    fn all() -> Self {
+        Self {
+            matrix: Some(Selection::default()),
+            curve: Some(CurveChoice::default()),
+            ratios: true,
+        }
+    }
+
+    /// Those that were asked for. `selection` chooses within the matrix, or, where the curve alone is asked
+    /// for, within that.
+    fn chosen(
+        part: Option<Part>,
+        selection: Selection,
+        scenario: &Scenario,
+        file: &str,
+        own: bool,
+    ) -> Result<Self> {
+        if let Some(part) = part {
+            part.check(scenario, file)?;
+        }
+        let is = |wanted: Part| part.is_none_or(|part| part == wanted);
+        let curve = match part {
+            Some(Part::Curve) => CurveChoice::of(&selection, scenario, file)?,
+            _ => CurveChoice::default(),
+        };
+        if is(Part::Matrix) {
+            selection.check(scenario, file, own)?;
+        }
+        Ok(Self {
+            matrix: is(Part::Matrix).then_some(selection),
+            curve: is(Part::Curve).then_some(curve),
+            ratios: is(Part::Ratios),
+        })
+    }
 }
 
 /// Reads what `command` needs.
@@ -32,11 +80,12 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
         |path: &Path| std::fs::canonicalize(path).with_context(|| path.display().to_string());
     Ok(match command {
         Command::All { quick, data } => everything(quick, data.as_deref())?,
-        Command::Run { scenario: file, selection, compare_loops: loops, .. } => {
+        Command::Run { scenario: file, part, selection, compare_loops: loops, .. } => {
             let scenario = Box::new(Scenario::read(&file)?);
             let file = file.display().to_string();
-            selection.check(&scenario, &file, stack == StackChoice::Own)?;
-            vec![Plan::Compare { scenario, file, selection, loops }]
+            let own = stack == StackChoice::Own;
+            let parts = Parts::chosen(part, selection, &scenario, &file, own)?;
+            vec![Plan::Compare { scenario, file, parts, loops }]
         }
         Command::Replay { trace, format, strategy, connections, limit, products, reviews } => {
             let replay = Replay {
@@ -45,10 +94,11 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
                 limit,
                 connections: connections.into(),
                 contender: strategy.contender()?,
+                data: DataSet { products, reviews },
             };
             // Read now: what is wrong with it is said before any server starts.
             let trace = replay.read()?;
-            vec![Plan::Replay(replay, trace, DataSet { products, reviews })]
+            vec![Plan::Replay(replay, trace)]
         }
         Command::OnlineRetail { folder, strategy, looks, limit } => {
             let contenders = vec![strategy.contender()?];
@@ -67,7 +117,7 @@ pub(crate) fn plan(command: Command, stack: StackChoice) -> Result<Vec<Plan>> {
         }
         Command::Predict { trace, format, sizes, eviction, limit } => {
             let trace = absolute(&trace)?;
-            let predict = Predict { trace, sizes, evictions: eviction };
+            let predict = Predict { trace, format, limit, sizes, evictions: eviction };
             let trace = Trace::read(&predict.trace, format)?.limited(limit);
             vec![Plan::Predict(predict, trace)]
         }
@@ -107,16 +157,17 @@ fn everything(quick: bool, named: Option<&Path>) -> Result<Vec<Plan>> {
     let built_in = |scenario: Scenario, name: &str, loops: bool| {
         let file = format!("crates/bench/scenarios/{name}");
         let scenario = Box::new(scenario);
-        Plan::Compare { scenario, file, selection: Selection::default(), loops }
+        Plan::Compare { scenario, file, parts: Parts::all(), loops }
     };
     let strategies = Scenario::strategies(quick);
-    let page = Scenario::product_page();
+    let page = Scenario::product_page(quick);
     let data_set = page.data;
-    let page = if quick { page.quick() } else { page };
-    let mut plans = vec![
-        built_in(strategies, if quick { "quick.toml" } else { "full.toml" }, false),
-        built_in(page, "product-page.toml", true),
-    ];
+    let (compared, curves) = if quick {
+        ("quick.toml", "product-page-quick.toml")
+    } else {
+        ("full.toml", "product-page.toml")
+    };
+    let mut plans = vec![built_in(strategies, compared, false), built_in(page, curves, true)];
     let trace = data.join(TRACE);
     if trace.exists() {
         // One at a time is exact; many at a time is how it would be; without a cache is what
@@ -129,9 +180,9 @@ fn everything(quick: bool, named: Option<&Path>) -> Result<Vec<Plan>> {
         for (contender, connections) in ways {
             let limit = if quick && contender.tiers == "none" { 10_000 } else { 0 };
             let (trace, format) = (std::fs::canonicalize(&trace)?, Format::Cache2k);
-            let replay = Replay { trace, format, limit, connections, contender };
+            let replay = Replay { trace, format, limit, connections, contender, data: data_set };
             let trace = replay.read()?;
-            plans.push(Plan::Replay(replay, trace, data_set));
+            plans.push(Plan::Replay(replay, trace));
         }
     } else {
         eprintln!("Left out: {} is not there (--data DIR)", trace.display());

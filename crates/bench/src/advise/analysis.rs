@@ -11,7 +11,9 @@ use super::outcome::{
 use super::{AdviseArgs, Input, recommend};
 use crate::floor::floor;
 use crate::measure::peak_memory_bytes;
-use crate::simulate::{Behaviour, Demand, L1Plan, LruCurve, OnWrite, Refresh, Sample, in_parallel};
+use crate::simulate::{
+    BETA, Behaviour, Demand, L1Estimate, L1Plan, LruCurve, OnWrite, Refresh, Sample, in_parallel,
+};
 use crate::trace::Op;
 
 /// Sizes of L1 where none are asked for, as parts of what all keys take.
@@ -22,8 +24,6 @@ const POINTS: u32 = 64;
 const HOT: usize = 20;
 /// The part of the most that a cache could answer that is aimed at where nothing is asked for.
 const TARGET: f64 = 0.95;
-/// XFetch's beta: the service's default.
-const BETA: f64 = 1.0;
 /// Where draws begin.
 const SEED: u64 = 7;
 
@@ -193,13 +193,9 @@ fn l1(input: &Input, args: &AdviseArgs, traffic: &Traffic, target: f64) -> L1 {
             processes: args.replicas,
             seed: SEED,
         };
-        let answers = plan.answers(accesses, &input.sizes, sample);
-        let hit_ratio = crate::simulate::Estimate {
-            value: answers.hit_ratio(),
-            error: lru.hit_ratio(entries(*capacity_bytes)).error,
-        };
-        let (eviction, misses) = (eviction.to_string(), answers.misses());
-        L1Row { eviction, capacity_bytes: *capacity_bytes, hit_ratio, misses }
+        let L1Estimate { hit_ratio, misses } = plan.estimate(accesses, &input.sizes, sample);
+        let (eviction, capacity_bytes) = (eviction.to_string(), *capacity_bytes);
+        L1Row { eviction, capacity_bytes, hit_ratio, misses }
     });
     let bytes = |entries: u64| (entries as f64 * mean_entry).ceil() as u64;
     let smallest_lru = lru.smallest(target).map(|entries| entries as u64);

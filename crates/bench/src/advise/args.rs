@@ -6,10 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::scenario::ReadView;
+use crate::simulate::JITTER;
 use crate::trace::{Format, MAX_BROKEN};
-
-/// The service's default.
-const JITTER: f64 = 0.05;
 
 /// What caching would do for the traffic of a log.
 #[derive(Clone, Debug, Args)]

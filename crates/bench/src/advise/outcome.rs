@@ -126,7 +126,7 @@ pub struct L1Row {
     pub eviction: String,
     /// Its bytes.
     pub capacity_bytes: u64,
-    /// Reads that it answers; the error is that of LRU of the same size.
+    /// Reads that it answers, with the error of this policy at this size.
     pub hit_ratio: Estimate,
     /// Reads that it does not answer.
     pub misses: u64,

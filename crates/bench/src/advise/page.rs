@@ -1,33 +1,25 @@
 //! `advise.html`.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::outcome::{Advice, L1, StrategyRow};
-use crate::report::chart::{Legend, Series, lines};
-use crate::report::{STYLE, megabytes, percent};
+use crate::report::chart::{Legend, Mark, Series, lines};
+use crate::report::{document, megabytes, percent};
 
 pub(super) fn page(advice: &Advice) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Larder: what caching would do" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "What caching would do for " (advice.log) }
-                (summary(advice))
-                (recommendation(advice))
-                (strategies(advice))
-                (tiers(advice))
-                (l1(&advice.l1))
-                (hot_keys(advice))
-                (origin(advice))
-            }
-        }
-    }
+    document(
+        "Larder: what caching would do",
+        &html! {
+            h1 { "What caching would do for " (advice.log) }
+            (summary(advice))
+            (recommendation(advice))
+            (strategies(advice))
+            (tiers(advice))
+            (l1(&advice.l1))
+            (hot_keys(advice))
+            (origin(advice))
+        },
+    )
 }
 
 fn summary(advice: &Advice) -> Markup {
@@ -146,7 +138,7 @@ fn l1(l1: &L1) -> Markup {
             let point = own.map(|row| {
                 let misses = 1.0 - row.hit_ratio.value;
                 let said = format!("{name}, {}: {misses:.3}", megabytes(row.capacity_bytes));
-                (mib(row.capacity_bytes), misses, said)
+                Mark::at(mib(row.capacity_bytes), misses, said)
             });
             Series { name: (*name).to_owned(), points: point.collect() }
         })
@@ -154,7 +146,8 @@ fn l1(l1: &L1) -> Markup {
     let first = sizes.first().copied().unwrap_or(0);
     let exact = l1.lru.iter().filter(|point| point.bytes >= first).map(|point| {
         let misses = 1.0 - point.hit_ratio.value;
-        (mib(point.bytes), misses, format!("lru, {} entries: {misses:.3}", point.entries))
+        let said = format!("lru, {} entries: {misses:.3}", point.entries);
+        Mark::at(mib(point.bytes), misses, said)
     });
     series.push(Series { name: "lru, every size".to_owned(), points: exact.collect() });
     let at = |name: &str, size: u64| {
@@ -166,7 +159,8 @@ fn l1(l1: &L1) -> Markup {
             @if l1.processes != 1 { "es with one each" } ", in the container that the service uses. "
             @if l1.sample < 1.0 {
                 "Simulated on " (percent(l1.sample)) " of the keys; after ± is half of the interval "
-                "that holds the true value with 95 %."
+                "that holds the true value with 95 %, estimated for each policy at each size; where there is none, too few entries "
+                "were left to tell."
             } @else { "Every step was simulated." } }
         (lines(&series, "MiB in each process", "miss ratio", Legend::Right))
         div.wide { table {
@@ -175,7 +169,9 @@ fn l1(l1: &L1) -> Markup {
                 td { (name) }
                 @for size in &sizes { td.n { @if let Some(row) = at(name, *size) {
                     (format!("{:.3}", row.hit_ratio.value))
-                    @if l1.sample < 1.0 { (format!(" ± {:.3}", row.hit_ratio.error)) }
+                    @if let Some(error) = row.hit_ratio.error.filter(|_| l1.sample < 1.0) {
+                        (format!(" ± {error:.3}"))
+                    }
                 } } }
             } } }
         } }

@@ -56,10 +56,16 @@ pub fn text(advice: &Advice) -> String {
         let _ = write!(out, " {:>10.3}", row.hit_ratio.value);
     }
     if advice.l1.sample < 1.0 {
-        let most = advice.l1.rows.iter().map(|row| row.hit_ratio.error).fold(0.0, f64::max);
+        let rows = &advice.l1.rows;
+        let known: Vec<f64> = rows.iter().filter_map(|row| row.hit_ratio.error).collect();
+        let most = known.iter().copied().fold(0.0, f64::max);
+        let unknown = match rows.len() - known.len() {
+            0 => String::new(),
+            count => format!("; of {count} figures it is not known how far they are off"),
+        };
         let _ = write!(
             out,
-            "\n(of {} of the keys; off by at most {most:.3}, with 95 %)",
+            "\n(of {} of the keys; off by at most {most:.3}, with 95 %{unknown})",
             percent(advice.l1.sample)
         );
     }

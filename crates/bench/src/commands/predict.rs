@@ -4,16 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use larder::Eviction;
 use serde_json::Value;
 
 use super::Session;
+use super::again::{command, options, path};
+use super::recorded::recorded;
 use crate::bed::{Api, ApiSettings, equal_products};
-use crate::load::{Request, in_order};
-use crate::measure::{Labels, measured};
+use crate::load::Request;
+use crate::measure::Labels;
 use crate::scenario::ReadView;
 use crate::simulate::{L1Plan, Sizes, in_parallel};
-use crate::trace::{Access, Op, Trace};
+use crate::trace::{Access, Format, Op, Trace};
 
 /// Measured loads may differ from the foretold ones by this part.
 const BAR: f64 = 0.02;
@@ -29,10 +32,28 @@ const BOUND_MS: u64 = 60_000;
 pub struct Predict {
     /// The file that it is named after.
     pub trace: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// Only its first requests; 0: all.
+    pub limit: usize,
     /// Entries that fit into L1, as parts of the distinct keys.
     pub sizes: Vec<f64>,
     /// Policies.
     pub evictions: Vec<Eviction>,
+}
+
+impl Predict {
+    /// The command line that makes the run of an L1 again.
+    fn command(&self, part: f64, eviction: Eviction) -> String {
+        let format = self.format.to_possible_value().expect("each format has a name");
+        let words = ["predict".into(), "--trace".into(), path(&self.trace)];
+        command(words.into_iter().chain(options([
+            ("--format", format.get_name().to_owned()),
+            ("--sizes", part.to_string()),
+            ("--eviction", eviction.to_string()),
+            ("--limit", self.limit.to_string()),
+        ])))
+    }
 }
 
 /// The loads that were foretold.
@@ -73,8 +94,8 @@ pub async fn predict(session: &mut Session, predict: &Predict, trace: &Trace) ->
                 part * 100.0
             );
             let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
-            let load = in_order(api.address().into(), 1, Arc::clone(&requests));
-            let run = measured(&session.bed, &api, labels, load).await?;
+            let (again, requests) = (predict.command(*part, *eviction), Arc::clone(&requests));
+            let run = recorded(session, &api, labels, 1, requests, again).await?;
             session.check(
                 &format!("{workload}: every request is answered"),
                 format!("{} errors in {} requests", run.errors, run.requests),
@@ -146,7 +167,7 @@ fn foretell(accesses: &[Access], sizes: &Sizes, eviction: Eviction, capacity: us
     let seeds: Vec<u64> = (0..DRAWS).collect();
     let loads = in_parallel(&seeds, |seed| {
         let plan = L1Plan { eviction, capacity, ttl: None, processes: 1, seed: *seed };
-        plan.answers(accesses, sizes, None).misses()
+        plan.answers(accesses, sizes).misses()
     });
     Foretold {
         mean: loads.iter().sum::<u64>() as f64 / DRAWS as f64,

@@ -1,5 +1,7 @@
 //! What a person at a terminal sees while it runs.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,8 +18,8 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Shows how many of `steps` are done.
-    pub(super) fn begin(&mut self, name: &str, steps: usize) {
-        self.say(&format!("{name}: {steps} runs …"));
+    pub(super) fn begin(&mut self, name: &str, steps: usize, what: &str) {
+        self.say(&format!("{name}: {steps} {what} …"));
         let bar = ProgressBar::new(steps as u64);
         let style = "[{elapsed_precise}] {bar:30} {pos}/{len}, {eta} left  {msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
@@ -38,6 +40,26 @@ impl Progress {
     pub(super) fn step(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
+        }
+    }
+
+    /// Does `work`, and shows meanwhile how many steps `done` says that are done.
+    pub(super) async fn while_doing<T>(
+        &self,
+        done: &AtomicUsize,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                ended = &mut work => return ended,
+                () = tokio::time::sleep(TICK) => {
+                    if let Some(bar) = &self.bar {
+                        let done = done.load(Ordering::Relaxed) as u64;
+                        bar.set_position(done.min(bar.length().unwrap_or(done)));
+                    }
+                }
+            }
         }
     }
 

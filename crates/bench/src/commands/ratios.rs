@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::Session;
+use super::{Session, again};
 use crate::bed::{Api, products_by_popularity};
 use crate::load::{ClosedLoop, Keys, Request, closed_loop};
 use crate::measure::{Cpu, Labels, measured, median, median_interval};
-use crate::results::{Ratio, Run};
+use crate::results::{Ratio, Run, Standing};
 use crate::scenario::{Contender, ReadView, Rounds, Scenario, span};
 
 /// A page from L2 reaches at least this part of the same server's static body …
@@ -24,12 +24,12 @@ const AGAINST_NONE: f64 = 20.0;
 
 /// Measures in paired rounds: a static body, one bare GET from Redis, the page from L1, from L2 and
 /// uncached, the summary from L2 and uncached. All ask for the same drawn products in the same order, in a
-/// closed loop, and what is cached has been filled before.
+/// closed loop, and what is cached has been filled before. `file` names the scenario in command lines.
 ///
 /// # Errors
 ///
 /// When a process does not start, the counts disagree, or a page is not cached.
-pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
+pub async fn ratios(session: &mut Session, scenario: &Scenario, file: &str) -> Result<()> {
     let Some(rounds) = scenario.ratios else { return Ok(()) };
     let url = session.bed.admin_url().to_owned();
     let by_rank: Arc<[u32]> = products_by_popularity(&url).await?.into();
@@ -41,11 +41,6 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
     let in_process = session.api(&Contender::l1(), &url).await?;
     let bytes = fill(&cached, &drawn).await?;
     fill(&in_process, &drawn).await?;
-    eprintln!(
-        "Ratios: {} rounds of {} s, pages of {bytes} bytes on average …",
-        rounds.rounds, rounds.seconds
-    );
-
     let paths = |view: ReadView| -> Arc<[Request]> {
         drawn.iter().map(|id| Request::get(view.path(*id))).collect()
     };
@@ -63,15 +58,23 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
         Side::new("summary from L2", &cached, Arc::clone(&summaries)),
         Side::new("summary uncached", &uncached, summaries),
     ];
+    let name = format!(
+        "{file}: ratios in {} rounds of {} s, pages of {bytes} bytes on average",
+        rounds.rounds, rounds.seconds
+    );
+    session.begin_work(&name, rounds.rounds as usize * sides.len());
     for round in 0..rounds.rounds as usize {
         // Each round begins elsewhere, so that no side always follows the same other.
         for place in 0..sides.len() {
             let side = (round + place) % sides.len();
+            session.working_on(&format!("round {}: {}", round + 1, sides[side].name));
             let run = sides[side].round(session, load.connections, rounds, round).await?;
             session.counted(&format!("{}, round {}", run.workload, round + 1), &run.db_queries);
             sides[side].rounds.push(run);
+            session.step();
         }
     }
+    session.end_work();
 
     let [still, bare, page_l1, page, page_none, summary, summary_none] = &sides;
     for (name, above, below, bar) in [
@@ -86,9 +89,10 @@ pub async fn ratios(session: &mut Session, scenario: &Scenario) -> Result<()> {
     let loads: u64 =
         [page_l1, page, summary].iter().flat_map(|s| &s.rounds).map(|r| r.db_queries.loads).sum();
     session.check("cached rounds load nothing", format!("{loads} loads"), loads == 0);
+    let command = again::part(file, "ratios", &[], &session.bed);
     let middle: Vec<Run> = sides.iter().map(Side::middle).collect();
     for run in middle {
-        session.run(run);
+        session.run(Run { command: Some(command.clone()), ..run });
     }
     Ok(())
 }
@@ -148,6 +152,16 @@ impl<'a> Side<'a> {
         self.rounds.iter().map(|run| run.achieved_rps).collect()
     }
 
+    /// Requests for each processor second of the servers, of each round; none where one used too little to
+    /// be measured.
+    fn per_cpu_second(&self) -> Option<Vec<f64>> {
+        let each = self.rounds.iter().map(|run| {
+            let seconds = run.cpu_seconds.servers();
+            (seconds > 0.0).then(|| run.requests as f64 / seconds)
+        });
+        each.collect()
+    }
+
     /// Processor microseconds per request: medians over the rounds.
     fn cpu_us(&self) -> Cpu {
         let of = |part: fn(&Cpu) -> f64| {
@@ -169,15 +183,22 @@ impl<'a> Side<'a> {
 
 fn ratio(name: &str, above: &Side<'_>, below: &Side<'_>, bar: Option<f64>) -> Ratio {
     let (numerator_rps, denominator_rps) = (above.rates(), below.rates());
-    let paired: Vec<f64> = numerator_rps.iter().zip(&denominator_rps).map(|(a, b)| a / b).collect();
+    let paired = |above: &[f64], below: &[f64]| {
+        let each: Vec<f64> = above.iter().zip(below).map(|(a, b)| a / b).collect();
+        median_interval(&each)
+    };
+    let ratio = paired(&numerator_rps, &denominator_rps);
+    let by_cpu = above.per_cpu_second().zip(below.per_cpu_second());
     Ratio {
         name: name.to_owned(),
-        ratio: median_interval(&paired),
+        ratio,
+        by_server_cpu: by_cpu.map(|(above, below)| paired(&above, &below)),
         numerator_rps,
         denominator_rps,
         numerator_cpu_us: above.cpu_us(),
         denominator_cpu_us: below.cpu_us(),
         bar,
+        standing: bar.map(|bar| Standing::of(ratio, bar)),
     }
 }
 

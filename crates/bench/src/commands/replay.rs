@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use clap::ValueEnum;
+
 use super::Session;
-use crate::load::{Request, in_order};
-use crate::measure::{Labels, measured};
-use crate::scenario::{Contender, ReadView};
+use super::again::{command, options, path, strategy};
+use super::recorded::recorded;
+use crate::load::Request;
+use crate::measure::Labels;
+use crate::scenario::{Contender, DataSet, ReadView};
 use crate::trace::{Format, Trace};
 
 /// What to replay, and how.
@@ -24,6 +28,8 @@ pub struct Replay {
     pub connections: usize,
     /// The strategy, from an empty cache.
     pub contender: Contender,
+    /// The catalogue, if the database is empty.
+    pub data: DataSet,
 }
 
 impl Replay {
@@ -34,6 +40,21 @@ impl Replay {
     /// When it cannot be read; the message names file and line.
     pub fn read(&self) -> Result<Trace> {
         Ok(Trace::read(&self.trace, self.format)?.limited(self.limit))
+    }
+
+    /// The command line that makes it again.
+    fn command(&self) -> String {
+        let Self { trace, format, limit, connections, contender, data } = self;
+        let words = ["replay".into(), "--trace".into(), path(trace), "--format".into()];
+        let format = format.to_possible_value().expect("each format has a name");
+        let format = format.get_name().to_owned().into();
+        let options = options([
+            ("--connections", connections.to_string()),
+            ("--limit", limit.to_string()),
+            ("--products", data.products.to_string()),
+            ("--reviews", data.reviews.to_string()),
+        ]);
+        command(words.into_iter().chain([format]).chain(strategy(contender)).chain(options))
     }
 }
 
@@ -53,8 +74,8 @@ pub async fn replay(session: &mut Session, replay: &Replay, trace: &Trace) -> Re
     let workload = format!("replay of {name}, {} at a time", replay.connections);
     let floor = Some(u64::from(trace.distinct));
     let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
-    let load = in_order(api.address().into(), replay.connections, requests);
-    let run = measured(&session.bed, &api, labels, load).await?;
+    let run =
+        recorded(session, &api, labels, replay.connections, requests, replay.command()).await?;
 
     session.check(
         &format!("{workload} under {}: every request is answered", run.strategy),

@@ -8,8 +8,10 @@ use catalog_repository::seed::online_retail::{OnlineRetail, OrderLine};
 use serde_json::json;
 
 use super::Session;
-use crate::load::{Request, in_order};
-use crate::measure::{Labels, measured};
+use super::again::{command, options, path, strategy};
+use super::recorded::recorded;
+use crate::load::Request;
+use crate::measure::Labels;
 use crate::scenario::{Contender, ReadView};
 use crate::trace::{Step, fewest_loads, visits};
 
@@ -27,6 +29,16 @@ pub struct Retail {
     pub looks: usize,
     /// The strategies, each from an empty cache and on a catalogue of its own.
     pub contenders: Vec<Contender>,
+}
+
+impl Retail {
+    /// The command line that makes the run of `contender` again.
+    fn command(&self, contender: &Contender) -> String {
+        let words = ["online-retail".into(), path(&self.folder)];
+        let looks = ("--looks", self.looks.to_string());
+        let options = options([looks, ("--limit", self.limit.to_string())]);
+        command(words.into_iter().chain(strategy(contender)).chain(options))
+    }
 }
 
 /// Replays the shop's orders one step at a time.
@@ -51,8 +63,8 @@ pub async fn online_retail(session: &mut Session, retail: &Retail) -> Result<()>
         let cached = contender.tiers != "none";
         let floor = Some(fewest);
         let labels = Labels { workload: workload.clone(), floor, ..Labels::default() };
-        let load = in_order(api.address().into(), 1, Arc::clone(&requests));
-        let run = measured(&session.bed, &api, labels, load).await?;
+        let again = retail.command(contender);
+        let run = recorded(session, &api, labels, 1, Arc::clone(&requests), again).await?;
         session.check(
             &format!("{workload} under {}: every step is answered", run.strategy),
             format!("{} errors in {} steps", run.errors, run.requests),

@@ -8,8 +8,8 @@ use super::progress::Progress;
 use crate::bed::{Api, ApiSettings, Bed, catalogue_size};
 use crate::measure::machine;
 use crate::results::{
-    Check, DbQueries, Event, LoopFigures, Ratio, Results, Run, Summary, Verdict, summaries,
-    verdicts, with_events,
+    Check, DbQueries, Event, Headline, LoopFigures, Ratio, Results, Run, Standing, Summary,
+    Verdict, curve_points, summaries, verdicts, with_events,
 };
 use crate::scenario::{Contender, DataSet};
 
@@ -48,6 +48,8 @@ impl Session {
             runs: Vec::new(),
             summaries: Vec::new(),
             verdicts: Vec::new(),
+            headline: None,
+            curve: Vec::new(),
             events: Vec::new(),
             loops: None,
             ratios: Vec::new(),
@@ -99,9 +101,14 @@ impl Session {
         Api::start(&self.bed, self.settings(contender, admin_url)).await
     }
 
-    /// Begins to show how many of `steps` are done.
+    /// Begins to show how many of `steps` runs are done.
     pub fn begin_work(&mut self, name: &str, steps: usize) {
-        self.progress.begin(name, steps);
+        self.progress.begin(name, steps, "runs");
+    }
+
+    /// Begins to show how many of `count` requests are sent.
+    pub(super) fn begin_requests(&mut self, name: &str, count: usize) {
+        self.progress.begin(name, count, "requests");
     }
 
     /// Shows what is being measured.
@@ -113,6 +120,16 @@ impl Session {
     pub fn done(&self, what: &str) {
         self.progress.say(&format!("  {what}"));
         self.progress.step();
+    }
+
+    /// One more step is done.
+    pub fn step(&self) {
+        self.progress.step();
+    }
+
+    /// How it is shown what is under way.
+    pub(super) const fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Shows no more.
@@ -145,10 +162,9 @@ impl Session {
         if let Some(why) = &run.generator.not_certified {
             self.progress.say(&format!("    not certified: {why}"));
         }
-        if run.repeat > 0 {
-            self.progress.step();
-        }
-        let what = format!("{}, {}, repeat {}", run.strategy, run.workload, run.repeat);
+        self.progress.step();
+        let repeat = run.any_repeat().unwrap_or(1);
+        let what = format!("{}, {}, repeat {repeat}", run.strategy, run.workload);
         self.counted(&what, &run.db_queries);
         self.results.runs.push(run);
     }
@@ -184,6 +200,17 @@ impl Session {
         self.results.loops = Some(figures);
     }
 
+    /// Keeps which strategy the verdict will be about.
+    pub fn verdict_is_about(&mut self, headline: Option<Headline>) {
+        self.results.headline = headline;
+    }
+
+    /// Sums up the points of the curves; of a scenario that is `quick`, nothing is a claim.
+    pub fn curve_measured(&mut self, quick: bool) {
+        self.results.curve = curve_points(&self.results.runs);
+        self.results.quick |= quick;
+    }
+
     /// Keeps what all runs come to.
     pub fn summed_up(&mut self, summaries: Vec<Summary>, verdicts: Vec<Verdict>, quick: bool) {
         self.results.summaries = summaries;
@@ -201,18 +228,34 @@ impl Session {
             ratio.ratio.high,
             ratio.numerator_rps.len()
         );
-        self.progress.say(&format!("  {}: {found}", ratio.name));
-        if let Some(bar) = ratio.bar {
-            self.check(&format!("{} ≥ {bar}", ratio.name), found, ratio.ratio.median >= bar);
+        let by_cpu = ratio.by_server_cpu.map_or_else(String::new, |ratio| {
+            format!("; by server CPU {:.3} ({:.3} to {:.3})", ratio.median, ratio.low, ratio.high)
+        });
+        self.progress.say(&format!("  {}: {found}{by_cpu}", ratio.name));
+        if let Some((bar, standing)) = ratio.bar.zip(ratio.standing) {
+            self.judged(&format!("{} ≥ {bar}", ratio.name), found, standing);
         }
         self.results.ratios.push(ratio);
     }
 
+    /// Notes where a figure with an interval stands against its bar.
+    fn judged(&mut self, name: &str, found: String, standing: Standing) {
+        self.keep(Check {
+            name: name.to_owned(),
+            found,
+            holds: standing.passes(),
+            standing: Some(standing),
+        });
+    }
+
     /// Notes whether something holds that must.
     pub fn check(&mut self, name: &str, found: String, holds: bool) {
-        let word = if holds { "holds:" } else { "DOES NOT HOLD:" };
-        self.progress.say(&format!("  {word} {name}: {found}"));
-        self.results.checks.push(Check { name: name.to_owned(), found, holds });
+        self.keep(Check::exact(name.to_owned(), found, holds));
+    }
+
+    fn keep(&mut self, check: Check) {
+        self.progress.say(&format!("  {}: {}: {}", check.words(), check.name, check.found));
+        self.results.checks.push(check);
     }
 
     /// Notes what the page's statement costs uncached.
@@ -225,6 +268,8 @@ impl Session {
         let results = &mut self.results;
         results.summaries = with_events(summaries(&results.runs), &results.events);
         results.verdicts = verdicts(&results.runs);
+        results.curve = curve_points(&results.runs);
+        results.curve.iter_mut().for_each(|point| point.claim = false);
         results.summaries.iter_mut().for_each(|summary| summary.claim = false);
         results.verdicts.iter_mut().for_each(|verdict| verdict.claim = false);
         results.broken_off = Some(why);

@@ -9,9 +9,11 @@ use catalog_repository::seed::online_retail::OnlineRetail;
 use sqlx::{Connection, PgConnection};
 
 use super::Session;
+use super::again::{command, options, path};
+use super::recorded::recorded;
 use super::retail::order;
-use crate::load::{Request, in_order};
-use crate::measure::{Labels, measured};
+use crate::load::Request;
+use crate::measure::Labels;
 use crate::results::Run;
 use crate::scenario::Contender;
 
@@ -32,6 +34,18 @@ pub struct Stock {
     pub in_flight: usize,
     /// The strategies, each from an empty cache and on a catalogue of its own.
     pub contenders: Vec<Contender>,
+}
+
+impl Stock {
+    /// The command line that makes the run of `contender` again.
+    fn command(&self, contender: &Contender) -> String {
+        let words = ["stock".into(), path(&self.folder)];
+        command(words.into_iter().chain(options([
+            ("--strategies", contender.strategy.clone()),
+            ("--in-flight", self.in_flight.to_string()),
+            ("--limit", self.limit.to_string()),
+        ])))
+    }
 }
 
 /// Sends every order line as a write of stock, and compares what is left with the file.
@@ -70,8 +84,8 @@ pub async fn stock(session: &mut Session, stock: &Stock) -> Result<()> {
         begin_with(&url, &first).await?;
         let api = session.api(contender, &url).await?;
         let labels = Labels { workload: workload.clone(), ..Labels::default() };
-        let load = in_order(api.address().into(), stock.in_flight, Arc::clone(&requests));
-        let run = measured(&session.bed, &api, labels, load).await?;
+        let (again, requests) = (stock.command(contender), Arc::clone(&requests));
+        let run = recorded(session, &api, labels, stock.in_flight, requests, again).await?;
         let name = &run.strategy;
         session.check(
             &format!("{workload} under {name}: every write is taken"),

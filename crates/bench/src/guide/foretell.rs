@@ -9,14 +9,11 @@ use super::scenario::{Guide, Settings, number, ttl, word};
 use crate::load::Sent;
 use crate::measure::Dependents;
 use crate::scenario::ReadView;
-use crate::simulate::{Behaviour, Demand, OnWrite, Refresh};
+use crate::simulate::{BETA, Behaviour, Demand, JITTER, OnWrite, Refresh};
 use crate::trace::{Format, Recording};
 
 /// Where the draws of reloads ahead begin.
 const SEED: u64 = 7;
-/// `larder.toml`'s defaults.
-const JITTER: f64 = 0.05;
-const BETA: f64 = 1.0;
 
 /// What is foretold for a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

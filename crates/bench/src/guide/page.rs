@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::figures::{Watched, change, grouped};
 use super::outcome::{Measured, StepResult};
-use super::picture::{Bar, bars};
+use super::picture::{bar, picture};
 use super::scenario::{Guide, Settings, Step};
 
 /// The pictures, below the document's folder.
@@ -47,25 +47,20 @@ pub fn pages(guide: &Guide, measured: &Measured) -> Option<Pages> {
     foretold(&mut text, guide, measured, &steps);
     let _ = write!(text, "\n{}\n", guide.conclusion.trim());
     let label = |number: usize, step: &StepResult| format!("{}. {}", number + 1, step.name);
-    let queries = steps.iter().enumerate().map(|(number, step)| Bar {
-        label: label(number, step),
-        value: step.calm.db_queries.loads,
-        rest: step.calm.other_queries(),
-        floor: step.calm.db_queries.floor,
+    let queries = steps.iter().enumerate().map(|(number, step)| {
+        let (calm, label) = (&step.calm, label(number, step));
+        bar(label, calm.db_queries.loads, calm.other_queries(), calm.db_queries.floor)
     });
-    let errors = steps.iter().enumerate().map(|(number, step)| Bar {
-        label: label(number, step),
-        value: step.outage.errors,
-        rest: 0,
-        floor: None,
-    });
-    let queries: Vec<Bar> = queries.collect();
-    let errors: Vec<Bar> = errors.collect();
+    let errors = steps
+        .iter()
+        .enumerate()
+        .map(|(number, step)| bar(label(number, step), step.outage.errors, 0, None));
+    let (queries, errors) = (queries.collect(), errors.collect());
     Some(Pages {
         text,
         pictures: [
-            (QUERIES, bars("database queries after each step", &queries)),
-            (OUTAGE, bars("errors after each step, with Postgres away for a time", &errors)),
+            (QUERIES, picture("database queries after each step", queries)),
+            (OUTAGE, picture("errors after each step, with Postgres away for a time", errors)),
         ],
     })
 }

@@ -27,8 +27,25 @@ pub async fn in_order(
     connections: usize,
     requests: Arc<[Request]>,
 ) -> Result<Outcome> {
+    in_order_counted(targets, connections, requests, Arc::default()).await
+}
+
+/// The same; meanwhile `next` tells how many are under way or answered.
+///
+/// # Errors
+///
+/// As [`in_order`].
+///
+/// # Panics
+///
+/// As [`in_order`].
+pub async fn in_order_counted(
+    targets: Targets,
+    connections: usize,
+    requests: Arc<[Request]>,
+    next: Arc<AtomicUsize>,
+) -> Result<Outcome> {
     let clients = connected(&targets, connections).await?;
-    let next = Arc::new(AtomicUsize::new(0));
     let start = Instant::now();
     let workers: Vec<_> = clients
         .into_iter()

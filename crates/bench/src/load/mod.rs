@@ -13,7 +13,7 @@ mod targets;
 
 pub use client::{Answer, Client, Request, key};
 pub use closed::{ClosedLoop, closed_loop, closed_loop_keeping};
-pub use in_order::in_order;
+pub use in_order::{in_order, in_order_counted};
 pub use keys::Keys;
 pub use limits::allow_connections;
 pub use loops::{LoopsCompared, compare_loops};

@@ -17,7 +17,13 @@ impl Cpu {
     /// All parts together.
     #[must_use]
     pub fn total(self) -> f64 {
-        self.api + self.postgres + self.redis + self.generator
+        self.servers() + self.generator
+    }
+
+    /// All but the load generator.
+    #[must_use]
+    pub fn servers(self) -> f64 {
+        self.api + self.postgres + self.redis
     }
 }
 

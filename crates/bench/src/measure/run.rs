@@ -122,6 +122,7 @@ pub async fn measured_by<L: Into<Loaded>>(
         db_latency_ms: bed.db_latency().map(|latency: Duration| latency.as_secs_f64() * 1e3),
         users: labels.users,
         repeat: 0,
+        curve_repeat: 0,
         requests: outcome.answered,
         errors: outcome.errors,
         shed: outcome.shed,

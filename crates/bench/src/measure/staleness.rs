@@ -15,7 +15,9 @@ pub struct Staleness {
 }
 
 /// Age of sampled answers, in milliseconds; none: nothing was sampled. The service counts ages in
-/// buckets: each figure is the upper end of its bucket, so it is never too small.
+/// buckets, and each figure is the upper end of its bucket: the age is that at the most. Of answers beyond
+/// the last finite bucket nothing is known but that: their figure is where it ends, and their age is that
+/// at the least. `beyond` says how many there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StalenessMs {
     /// Half of the sampled answers were not older; 0: they were right.
@@ -24,13 +26,16 @@ pub struct StalenessMs {
     pub p99: Option<f64>,
     /// All.
     pub max: Option<f64>,
+    /// Answers that were older than the last finite bucket.
+    #[serde(default)]
+    pub beyond: u64,
 }
 
 impl StalenessMs {
     /// Of answers that nothing is kept for.
     #[must_use]
     pub const fn fresh() -> Self {
-        Self { p50: Some(0.0), p99: Some(0.0), max: Some(0.0) }
+        Self { p50: Some(0.0), p99: Some(0.0), max: Some(0.0), beyond: 0 }
     }
 }
 
@@ -78,18 +83,19 @@ impl Staleness {
         self.sampled() - self.buckets.first().map_or(0, |bucket| bucket.1)
     }
 
-    /// The figures. What lies beyond the last finite bucket is given its lower end.
+    /// The figures.
     #[must_use]
     pub fn millis(&self) -> StalenessMs {
         let sampled = self.sampled();
-        let last = self.buckets.iter().rev().map(|bucket| bucket.0).find(|end| end.is_finite());
+        let last = self.buckets.iter().rev().find(|bucket| bucket.0.is_finite());
         let at = |quantile: f64| {
             let rank = (quantile * sampled as f64).ceil() as u64;
             let bucket = self.buckets.iter().find(|bucket| bucket.1 >= rank)?;
-            let end = if bucket.0.is_finite() { Some(bucket.0) } else { last };
-            end.filter(|_| sampled > 0).map(|end| end * 1_000.0)
+            let end = if bucket.0.is_finite() { bucket.0 } else { last?.0 };
+            (sampled > 0).then_some(end * 1_000.0)
         };
-        StalenessMs { p50: at(0.5), p99: at(0.99), max: at(1.0) }
+        let beyond = last.map_or(0, |last| sampled - last.1);
+        StalenessMs { p50: at(0.5), p99: at(0.99), max: at(1.0), beyond }
     }
 }
 
@@ -113,8 +119,11 @@ larder_cache_lookups_total{le="7"} 5
     fn ages_are_the_upper_ends_of_buckets_over_all_tiers() {
         let seen = Staleness::parse(SHOWN).expect("reads");
         assert_eq!((seen.sampled(), seen.stale()), (100, 2));
-        let wanted = StalenessMs { p50: Some(0.0), p99: Some(5.0), max: Some(5.0) };
+        let wanted = StalenessMs { p50: Some(0.0), p99: Some(5.0), max: Some(5.0), beyond: 0 };
         assert_eq!(seen.millis(), wanted);
+        let older = SHOWN.replace("le=\"+Inf\"} 98", "le=\"+Inf\"} 101");
+        let older = Staleness::parse(&older).expect("reads").millis();
+        assert_eq!((older.p99, older.max, older.beyond), (Some(5.0), Some(5.0), 3));
         let none = seen.combine(&seen, &|a, b| a - b);
         assert_eq!((none.sampled(), none.millis()), (0, StalenessMs::default()));
         assert!(Staleness::parse("larder_staleness_seconds_bucket{le=\"x\"} 1").is_err());

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::matrix::interval;
-use super::verdict::{claim, headline, percent, sentence, staleness, times};
+use super::verdict::{claim, figures, sentence, staleness};
+use super::words::{TWO_RATIOS, by_server_cpu, figure, part, ratio, standing, times};
+use super::{closed_loops, replays};
 use crate::results::{Results, Run, repeats};
 
 /// The whole report.
@@ -16,7 +17,7 @@ pub(super) fn page(results: &Results) -> String {
         verdicts(&mut text, results);
     } else {
         for summary in &results.summaries {
-            let _ = writeln!(text, "* {}", clean(&sentence(summary)));
+            let _ = writeln!(text, "* {}", clean(&figures(summary)));
         }
         text.push('\n');
     }
@@ -34,18 +35,24 @@ pub(super) fn page(results: &Results) -> String {
             summary.confidence()
         );
         for metric in &summary.metrics {
-            let _ = writeln!(text, "| {} | {} |", metric.name, interval(metric.value));
+            let _ = writeln!(text, "| {} | {} |", metric.name, figure(metric.value));
         }
         text.push('\n');
     }
     if !results.events.is_empty() {
         events(&mut text, results);
     }
+    curve(&mut text, results);
+    ratios(&mut text, results);
+    others(&mut text, "Recorded sequences", replays(results));
+    others(&mut text, "Closed loops", closed_loops(results));
     if !results.checks.is_empty() {
         let _ = writeln!(text, "## What must hold\n\n| | what | found |\n| --- | --- | --- |");
         for check in &results.checks {
-            let word = if check.holds { "holds" } else { "**does not hold**" };
-            let _ = writeln!(text, "| {word} | {} | {} |", clean(&check.name), clean(&check.found));
+            let strong = if check.holds { "" } else { "**" };
+            let word = check.words();
+            let (name, found) = (clean(&check.name), clean(&check.found));
+            let _ = writeln!(text, "| {strong}{word}{strong} | {name} | {found} |");
         }
         text.push('\n');
     }
@@ -67,7 +74,13 @@ fn verdicts(text: &mut String, results: &Results) {
     if results.quick {
         text.push_str("**A quick look, not a claim**: `make bench-full` makes claims.\n\n");
     }
-    let _ = writeln!(text, "{}\n", clean(&headline(results)));
+    for verdict in results.headlines() {
+        let (said, claim) = (sentence(verdict), claim(verdict, results));
+        let _ = writeln!(text, "> {} ({claim})\n", clean(&said));
+    }
+    if let Some(headline) = &results.headline {
+        let _ = writeln!(text, "Chosen before anything was measured: {}.\n", headline.chosen());
+    }
     text.push_str(
         "| strategy | load | database queries saved | times as fast (mean) | (p99) | staleness p99, \
          longest | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
@@ -78,7 +91,7 @@ fn verdicts(text: &mut String, results: &Results) {
             "| {} | {} | {} | {} | {} | {} | {} |",
             clean(&verdict.cell.label()),
             clean(&verdict.cell.workload),
-            percent(verdict.queries_saved),
+            part(verdict.queries_saved),
             times(verdict.times_faster_mean),
             times(verdict.times_faster_p99),
             staleness(verdict),
@@ -113,7 +126,97 @@ fn cell_table(text: &mut String, runs: &[&Run]) {
             queries.floor.map_or(String::new(), |floor| floor.to_string()),
             ratio(run.hit_ratio.l1),
             ratio(run.hit_ratio.l2),
-            run.command.as_ref().map_or(String::new(), |command| format!("`{}`", clean(command))),
+            again(run),
+        );
+    }
+    text.push('\n');
+}
+
+/// The command line that makes a run again.
+fn again(run: &Run) -> String {
+    run.command.as_ref().map_or(String::new(), |command| format!("`{}`", clean(command)))
+}
+
+fn curve(text: &mut String, results: &Results) {
+    if results.curve.is_empty() {
+        return;
+    }
+    text.push_str(
+        "## Response time against throughput\n\n| strategy | offered/s | answered/s | mean ms | p99 ms | \
+         repeats (interval) |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    for point in &results.curve {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} ({}) |",
+            clean(&point.cell.label()),
+            point.offered_rps.map_or_else(|| "the most".to_owned(), |rate| format!("{rate:.0}")),
+            figure(point.achieved_rps),
+            figure(point.mean_ms),
+            figure(point.p99_ms),
+            point.repeats,
+            point.mean_ms.confidence(),
+        );
+    }
+    text.push('\n');
+    others(text, "Each run of the curves", results.runs.iter().filter(|run| run.is_of_a_curve()));
+}
+
+fn ratios(text: &mut String, results: &Results) {
+    if results.ratios.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "## Ratios\n\n{TWO_RATIOS}\n\n| what | by throughput | by server CPU | bar (throughput) | rounds \
+         (interval) |\n| --- | --- | --- | --- | --- |"
+    );
+    for one in &results.ratios {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} ({}) |",
+            clean(&one.name),
+            ratio(one.ratio),
+            by_server_cpu(one),
+            standing(one),
+            one.numerator_rps.len(),
+            one.ratio.confidence(),
+        );
+    }
+    text.push('\n');
+}
+
+/// Runs outside a comparison.
+fn others<'a>(text: &mut String, title: &str, runs: impl Iterator<Item = &'a Run>) {
+    let mut runs = runs.peekable();
+    if runs.peek().is_none() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "## {title}\n\n| strategy | load | requests | errors | offered/s | answered/s | mean ms | p99 ms | \
+         queries counted | by Postgres | loads | floor | again |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for run in runs {
+        let (queries, latency) = (&run.db_queries, &run.latency_ms);
+        let _ = writeln!(
+            text,
+            "| {} {} | {} | {} | {} | {} | {:.0} | {:.2} | {:.2} | {} | {} | {} | {} | {} |",
+            run.strategy,
+            run.tiers,
+            clean(&run.workload),
+            run.requests,
+            run.errors,
+            run.offered_rps.map_or(String::new(), |rate| format!("{rate:.0}")),
+            run.achieved_rps,
+            latency.mean,
+            latency.p99,
+            queries.counted,
+            queries.pg_stat_statements,
+            queries.loads,
+            queries.floor.map_or(String::new(), |floor| floor.to_string()),
+            again(run),
         );
     }
     text.push('\n');

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::bars::{Bar, bars};
+use super::bars::{self, Bar};
 use super::chart::{self, Point};
-use crate::measure::Interval;
+use super::words::figure;
 use crate::results::{Event, Results, Summary};
 
 pub(super) fn sections(results: &Results) -> Markup {
@@ -41,9 +41,8 @@ fn throughput(summaries: &[Summary]) -> Markup {
         .iter()
         .any(|one| summaries.iter().filter(|other| series(other) == series(one)).count() > 1);
     let points = summaries.iter().filter_map(|summary| {
-        let x = summary.metric("achieved_rps")?.median;
-        let y = summary.metric("mean_ms")?.median;
-        Some(Point { series: series(summary), x, y, order: x })
+        let (x, y) = (summary.metric("achieved_rps")?, summary.metric("mean_ms")?);
+        Some(Point { series: series(summary), x, y, order: x.median })
     });
     let points: Vec<Point> = points.collect();
     html! {
@@ -59,14 +58,11 @@ fn pictures(cells: &[&Summary]) -> Markup {
         let all: Vec<Bar> = cells
             .iter()
             .filter_map(|summary| {
-                Some(Bar {
-                    label: summary.cell.label(),
-                    value: summary.metric(name)?,
-                    floor: summary.metric("floor").filter(|_| floor).map(|floor| floor.median),
-                })
+                let floor = summary.metric("floor").filter(|_| floor).map(|floor| floor.median);
+                Some(bars::bar(summary.cell.label(), summary.metric(name)?, floor, shown))
             })
             .collect();
-        html! { @if !all.is_empty() { (bars(title, &all, shown)) } }
+        html! { @if !all.is_empty() { (bars::figure(title, all)) } }
     };
     html! {
         div.pictures {
@@ -110,7 +106,7 @@ fn table(cells: &[&Summary]) -> Markup {
                     @for name in names {
                         tr { td { (name) }
                             @for summary in cells {
-                                td.n { @if let Some(value) = summary.metric(name) { (interval(value)) } }
+                                td.n { @if let Some(value) = summary.metric(name) { (figure(value)) } }
                             }
                         }
                     }
@@ -118,16 +114,6 @@ fn table(cells: &[&Summary]) -> Markup {
             } }
         }
     }
-}
-
-/// As many digits as the size of a figure is worth.
-pub(super) fn interval(value: Interval) -> String {
-    let shown = |value: f64| match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 1.0 => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
-    };
-    format!("{} ({} – {})", shown(value.median), shown(value.low), shown(value.high))
 }
 
 fn events(events: &[Event]) -> Markup {

@@ -1,23 +1,25 @@
 //! One HTML file for people, of which nothing is fetched from elsewhere, and the same as Markdown.
 
-mod bars;
+pub(crate) mod bars;
 pub(crate) mod chart;
 mod costs;
+mod curves;
 mod events;
 mod markdown;
 mod matrix;
 mod tables;
 mod verdict;
+mod words;
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use self::chart::Point;
-use crate::results::{Ratio, Results, Run};
+use self::words::{standing, times};
+use crate::results::{Check, Results, Run};
 
-pub(crate) const STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// Writes `report.html` and `report.md` into `folder`.
 ///
@@ -44,56 +46,64 @@ pub(crate) fn percent(part: f64) -> String {
     format!("{:.1} %", 100.0 * part)
 }
 
-fn page(results: &Results) -> Markup {
+/// An HTML file of which nothing is fetched from elsewhere.
+pub(crate) fn document(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Larder benchmark" }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                h1 { "Larder benchmark" }
-                (verdict::screen(results))
-                (summary(results))
-                (matrix::sections(results))
-                (costs::table(results))
-                (curves(results))
-                (loops(results))
-                (tables::ratios(results))
-                (tables::replays(results))
-                (tables::runs(results))
-                (tables::repeats(results))
-                (checks(results))
-                (origin(results))
-                (conditions(results))
-            }
+            body { (body) }
         }
     }
 }
 
+fn page(results: &Results) -> Markup {
+    document(
+        "Larder benchmark",
+        &html! {
+            h1 { "Larder benchmark" }
+            (verdict::screen(results))
+            (summary(results))
+            (matrix::sections(results))
+            (costs::table(results))
+            (curves::section(results))
+            (loops(results))
+            (tables::ratios(results))
+            (tables::replays(results))
+            (tables::closed_loops(results))
+            (tables::repeats(results))
+            (checks(results))
+            (origin(results))
+            (conditions(results))
+        },
+    )
+}
+
+/// What was found beside the verdict.
 fn summary(results: &Results) -> Markup {
     let by = |name: &str| results.ratios.iter().find(|ratio| ratio.name.starts_with(name));
-    let times = |ratio: &Ratio| {
-        let Ratio { ratio, .. } = ratio;
-        let sure = ratio.confidence();
-        format!("{:.2} ({sure} interval {:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
-    };
     html! {
         ul.summary {
-            @if let Some(ratio) = by("cached page / no cache") {
-                li { "A product page from Redis Cluster is served " strong { (times(ratio)) }
-                     " times as often as one computed by Postgres." }
-            }
-            @if let Some(ratio) = by("cached page / static") {
-                li { "It reaches " strong { (times(ratio)) }
-                     " of the throughput of the same server sending a fixed body of the same length." }
-            }
-            @if let Some(ratio) = by("cached summary") {
-                li { "The summary, one row by primary key, gains much less: "
-                     strong { (times(ratio)) } " times." }
+            @for (name, page, other) in [
+                ("cached page / no cache", "A product page from Redis Cluster", "one computed by Postgres"),
+                ("cached page / one bare GET", "It", "one bare GET of as many bytes from Redis"),
+                ("cached page / static", "It", "a fixed body of its length by the same server"),
+                ("page from L1 / static", "A page from the process (L1)", "that body"),
+                ("cached summary", "The summary, one row by primary key,", "one read by Postgres"),
+            ] {
+                @if let Some(found) = by(name) {
+                    li { (page) " is served " strong { (times(found.ratio)) } " times as often as " (other)
+                         " (" (found.ratio.confidence()) " interval)"
+                         @if let Some(by_cpu) = found.by_server_cpu {
+                             ", and " strong { (times(by_cpu)) } " times for the same server CPU"
+                         }
+                         @if found.bar.is_some() { "; the bar is " (standing(found)) } "." }
+                }
             }
             @if let Some(mean) = results.statement_mean_ms {
                 li { "Uncached, the page's statement takes Postgres " strong { (format!("{mean:.2} ms")) }
@@ -104,6 +114,21 @@ fn summary(results: &Results) -> Markup {
                      (run.requests) " requests; no cache could do with fewer than "
                      (run.db_queries.floor.unwrap_or(0)) "." }
             }
+            (open_questions(&results.checks))
+        }
+    }
+}
+
+/// What does not hold, and what an interval leaves open.
+fn open_questions(checks: &[Check]) -> Markup {
+    let missed = checks.iter().filter(|check| !check.holds).count();
+    let open = checks.iter().filter(|check| check.holds && !check.is_decided()).count();
+    html! {
+        @if missed > 0 {
+            li.missed { (missed) " of " (checks.len()) " checks do not hold: see “What must hold”." }
+        }
+        @if open > 0 {
+            li { (open) " of " (checks.len()) " checks hold by their median alone: the interval does not decide." }
         }
     }
 }
@@ -112,44 +137,21 @@ fn checks(results: &Results) -> Markup {
     html! {
         @if !results.checks.is_empty() {
             h2 { "What must hold" }
-            table {
+            p { "A bar for a figure with an interval holds where the whole interval reaches it, and does not hold "
+                "where no part of it does; in between, the interval does not decide, and the exit code goes by "
+                "the median." }
+            div.wide { table {
                 thead { tr { th {} th { "what" } th { "found" } } }
                 tbody {
                     @for check in &results.checks {
-                        tr.missed[!check.holds] {
-                            td { @if check.holds { "holds" } @else { "DOES NOT HOLD" } }
+                        tr.missed[!check.holds].open[check.holds && !check.is_decided()] {
+                            td { (check.words()) }
                             td { (check.name) }
                             td { (check.found) }
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-fn curves(results: &Results) -> Markup {
-    let open: Vec<&Run> =
-        results.runs.iter().filter(|run| run.offered_rps.is_some() && run.repeat == 0).collect();
-    let points = |value: fn(&Run) -> f64| -> Vec<Point> {
-        open.iter()
-            .map(|run| Point {
-                series: run.strategy.clone(),
-                x: run.achieved_rps,
-                y: value(run),
-                order: run.offered_rps.unwrap_or(run.achieved_rps),
-            })
-            .collect()
-    };
-    html! {
-        @if !open.is_empty() {
-            h2 { "Response time against throughput, up to saturation" }
-            p { "Each point is an open loop: requests are sent when they are due, whether or not "
-                "earlier ones have been answered, and timed from that moment. Where a curve turns "
-                "upwards, the strategy can carry no more. Both axes are logarithmic." }
-            (chart::curves(&points(|run| run.latency_ms.mean), "mean response time (ms)"))
-            (chart::curves(&points(|run| run.latency_ms.p99), "99th percentile (ms)"))
-            (tables::open_loops(&open))
+            } }
         }
     }
 }
@@ -211,7 +213,16 @@ fn conditions(results: &Results) -> Markup {
 }
 
 fn replays(results: &Results) -> impl Iterator<Item = &Run> {
-    results.runs.iter().filter(|run| run.db_queries.floor.is_some() && run.repeat == 0)
+    results.runs.iter().filter(|run| run.db_queries.floor.is_some() && is_alone(run))
+}
+
+/// Closed loops that are neither repeats of each other nor replays.
+fn closed_loops(results: &Results) -> impl Iterator<Item = &Run> {
+    results.runs.iter().filter(|run| run.db_queries.floor.is_none() && is_alone(run))
+}
+
+fn is_alone(run: &Run) -> bool {
+    run.repeat == 0 && !run.is_of_a_curve()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::words::{TWO_RATIOS, by_server_cpu, ratio, standing};
 use crate::measure::Cpu;
 use crate::results::{Results, Run};
 
@@ -9,39 +10,34 @@ pub(super) fn ratios(results: &Results) -> Markup {
     html! {
         @if !results.ratios.is_empty() {
             h2 { "Ratios" }
+            p { (TWO_RATIOS) }
             p { "Medians of paired rounds with intervals that hold the true one as often as is said; all sides ask for the "
                 "same products in the same order, in a closed loop, from a warm cache. Processor "
                 "microseconds are those of one request: API, Postgres, Redis, load generator." }
             div.wide { table {
                 thead { tr {
-                    th { "what" } th { "ratio" } th { "interval" } th { "bar" } th { "rounds" }
-                    th { "requests/s" } th { "CPU µs above (API, PG, Redis, load)" }
-                    th { "CPU µs below" }
+                    th { "what" } th { "by throughput" } th { "by server CPU" } th { "bar (throughput)" }
+                    th { "rounds (interval)" } th { "requests/s" }
+                    th { "CPU µs above (API, PG, Redis, load)" } th { "CPU µs below" }
                 } }
                 tbody {
-                    @for ratio in &results.ratios {
-                        tr {
-                            td { (ratio.name) }
-                            td.n { strong { (format!("{:.3}", ratio.ratio.median)) } }
-                            td.n { (format!("{:.3} – {:.3}", ratio.ratio.low, ratio.ratio.high))
-                                " (" (ratio.ratio.confidence()) ")" }
-                            td.n { @if let Some(bar) = ratio.bar { "≥ " (bar) } }
-                            td.n { (ratio.numerator_rps.len()) }
-                            td.n { (middle(&ratio.numerator_rps)) " / " (middle(&ratio.denominator_rps)) }
-                            td.n { (cpu(&ratio.numerator_cpu_us)) }
-                            td.n { (cpu(&ratio.denominator_cpu_us)) }
+                    @for one in &results.ratios {
+                        @let missed = one.standing.is_some_and(|standing| !standing.passes());
+                        tr.missed[missed] {
+                            td { (one.name) }
+                            td.n { strong { (ratio(one.ratio)) } }
+                            td.n { strong { (by_server_cpu(one)) } }
+                            td { (standing(one)) }
+                            td.n { (one.numerator_rps.len()) " (" (one.ratio.confidence()) ")" }
+                            td.n { (middle(&one.numerator_rps)) " / " (middle(&one.denominator_rps)) }
+                            td.n { (cpu(&one.numerator_cpu_us)) }
+                            td.n { (cpu(&one.denominator_cpu_us)) }
                         }
                     }
                 }
             } }
         }
     }
-}
-
-pub(super) fn open_loops(open: &[&Run]) -> Markup {
-    let mut sorted = open.to_vec();
-    sorted.sort_by(|a, b| a.offered_rps.unwrap_or(0.0).total_cmp(&b.offered_rps.unwrap_or(0.0)));
-    table_of(&sorted)
 }
 
 pub(super) fn replays(results: &Results) -> Markup {
@@ -52,69 +48,73 @@ pub(super) fn replays(results: &Results) -> Markup {
             p { "Replayed in their order from an empty cache. The floor is the fewest loads with "
                 "which any cache could have answered. Where requests overlap, two may load the same "
                 "key at once." }
-            (table_of(&replays))
+            (runs_table(&replays))
+            (what_makes_them_again(&replays))
         }
     }
 }
 
-pub(super) fn runs(results: &Results) -> Markup {
-    let others: Vec<&Run> = results
-        .runs
-        .iter()
-        .filter(|run| {
-            run.db_queries.floor.is_none() && run.offered_rps.is_none() && run.repeat == 0
-        })
-        .collect();
+pub(super) fn closed_loops(results: &Results) -> Markup {
+    let others: Vec<&Run> = super::closed_loops(results).collect();
     html! {
         @if !others.is_empty() {
             h2 { "Closed loops" }
             p { "As many requests are under way as there are connections. Their latency says little "
                 "(a slow server is asked less often); their throughput is the most that was reached." }
-            (table_of(&others))
+            (runs_table(&others))
+            (what_makes_them_again(&others))
         }
     }
 }
 
-/// Every run of a comparison, with what makes it again, and each process in it.
+/// Every run of a comparison.
 pub(super) fn repeats(results: &Results) -> Markup {
     let runs: Vec<&Run> = results.runs.iter().filter(|run| run.repeat > 0).collect();
     html! {
         @if !runs.is_empty() {
             h2 { "Each run" }
-            (table_of(&runs))
-            details { summary { "what makes each again, what its processes used, and whether the load "
-                                "generator vouches for it" }
-                div.wide { table {
-                    thead { tr { th { "repeat" } th { "command" } th { "CPU s and peak MiB of each process" }
-                                 th { "load generator" } } }
-                    tbody {
-                        @for run in &runs {
-                            tr {
-                                td.n { (run.repeat) }
-                                td { @if let Some(command) = &run.command { code { (command) } } }
-                                td { @for one in &run.processes {
-                                    (one.name) ": " (format!("{:.2}", one.cpu_seconds)) " s, "
-                                    (one.peak_rss_bytes >> 20) " MiB; "
-                                } }
-                                td { (format!("{:.2} cores", run.generator.cores_used))
-                                    @if let Some(late) = run.generator.late_p99_ms {
-                                        (format!(", late by {late:.2} ms (p99)"))
-                                    }
-                                    @match &run.generator.not_certified {
-                                        Some(why) => { ". " strong { "Not certified: " } (why) },
-                                        None => { ". Certified." },
-                                    }
-                                }
-                            }
-                        }
-                    }
-                } }
-            }
+            (runs_table(&runs))
+            (what_makes_them_again(&runs))
         }
     }
 }
 
-fn table_of(runs: &[&Run]) -> Markup {
+/// What makes each run again, each process in it, and what its load generator says.
+pub(super) fn what_makes_them_again(runs: &[&Run]) -> Markup {
+    html! {
+        details { summary { "what makes each again, what its processes used, and whether the load "
+                            "generator vouches for it" }
+            div.wide { table {
+                thead { tr { th { "strategy" } th { "load" } th { "repeat" } th { "command" }
+                             th { "CPU s and peak MiB of each process" } th { "load generator" } } }
+                tbody {
+                    @for run in runs {
+                        tr {
+                            td { (run.strategy) " " (run.tiers) } td { (run.workload) }
+                            td.n { @if let Some(repeat) = run.any_repeat() { (repeat) } }
+                            td { @if let Some(command) = &run.command { code { (command) } } }
+                            td { @for one in &run.processes {
+                                (one.name) ": " (format!("{:.2}", one.cpu_seconds)) " s, "
+                                (one.peak_rss_bytes >> 20) " MiB; "
+                            } }
+                            td { (format!("{:.2} cores", run.generator.cores_used))
+                                @if let Some(late) = run.generator.late_p99_ms {
+                                    (format!(", late by {late:.2} ms (p99)"))
+                                }
+                                @match &run.generator.not_certified {
+                                    Some(why) => { ". " strong { "Not certified: " } (why) },
+                                    None => { ". Certified." },
+                                }
+                            }
+                        }
+                    }
+                }
+            } }
+        }
+    }
+}
+
+pub(super) fn runs_table(runs: &[&Run]) -> Markup {
     html! {
         div.wide { table {
             thead { tr {

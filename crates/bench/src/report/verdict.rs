@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
+use super::words::{part, times};
 use crate::measure::Interval;
 use crate::results::{REPEATS_FOR_A_CLAIM, Results, Summary, Verdict};
 
 pub(super) fn screen(results: &Results) -> Markup {
-    let machine = &results.machine;
     html! {
         @if let Some(why) = &results.broken_off {
             p.quick { strong { "Broken off: " } (why) ". What follows is what had been measured, and no "
@@ -19,40 +19,66 @@ pub(super) fn screen(results: &Results) -> Markup {
                 p.quick { strong { "A quick look, not a claim." } " It has too few repeats: "
                     code { "make bench-full" } " makes claims." }
             }
-            p.headline { (headline(results)) }
-            p { "Compared with " strong { (results.verdicts[0].baseline.label()) } " on "
-                (machine.cpu) ", " (machine.cores) " cores, " (machine.postgres) ", "
-                (machine.redis) "; medians of paired repeats, and the interval that holds the true one as often as "
-                "is said beside the number of repeats." }
-            div.wide { table {
-                thead { tr {
-                    th { "strategy" } th { "load" } th { "database queries saved" }
-                    th { "times as fast (mean)" } th { "times as fast (p99)" }
-                    th { "staleness p99, longest" } th { "wrong / sampled" } th { "repeats (interval)" } th {}
-                } }
-                tbody {
-                    @for verdict in &results.verdicts {
-                        tr {
-                            td { (verdict.cell.label()) } td { (verdict.cell.workload) }
-                            td.n { (percent(verdict.queries_saved)) }
-                            td.n { (times(verdict.times_faster_mean)) }
-                            td.n { (times(verdict.times_faster_p99)) }
-                            td.n { (staleness(verdict)) }
-                            td.n { @if let Some((stale, sampled)) = verdict.stale_of_sampled {
-                                (stale) " / " (sampled)
-                            } }
-                            td.n { (verdict.repeats) " (" (verdict.queries_saved.confidence()) ")" }
-                            td { (claim(verdict, results)) }
-                        }
-                    }
+            div.headline {
+                @for verdict in results.headlines() {
+                    p { (with_emphasis(&sentence(verdict))) " " em { "(" (claim(verdict, results)) ")" } }
                 }
-            } }
+            }
+            (compared(results))
+            (table(results))
             (relay(results))
             @if results.runs.iter().any(|run| run.db_latency_ms.is_some()) {
                 p.quick { "Postgres was put further away by a proxy: see "
                     "“database … ms away” beside each strategy." }
             }
         }
+    }
+}
+
+/// With what, on what, and why the verdict is about this one.
+fn compared(results: &Results) -> Markup {
+    let machine = &results.machine;
+    html! {
+        p {
+            @if let Some(headline) = &results.headline {
+                "Chosen before anything was measured: " (headline.chosen()) ". The others are in the table. "
+            }
+            "All are compared with " strong { (results.verdicts[0].baseline.label()) } " on "
+            (machine.cpu) ", " (machine.cores) " cores, " (machine.postgres) ", " (machine.redis)
+            "; medians of paired repeats, and in parentheses the interval that holds the true one as often "
+            "as is said beside the number of repeats."
+        }
+    }
+}
+
+fn table(results: &Results) -> Markup {
+    let is_headline = |verdict: &Verdict| {
+        results.headline.as_ref().is_some_and(|headline| headline.is_of(&verdict.cell))
+    };
+    html! {
+        div.wide { table {
+            thead { tr {
+                th { "strategy" } th { "load" } th { "database queries saved" }
+                th { "times as fast (mean)" } th { "times as fast (p99)" }
+                th { "staleness p99, longest" } th { "wrong / sampled" } th { "repeats (interval)" } th {}
+            } }
+            tbody {
+                @for verdict in &results.verdicts {
+                    tr.chosen[is_headline(verdict)] {
+                        td { (verdict.cell.label()) } td { (verdict.cell.workload) }
+                        td.n { (part(verdict.queries_saved)) }
+                        td.n { (times(verdict.times_faster_mean)) }
+                        td.n { (times(verdict.times_faster_p99)) }
+                        td.n { (staleness(verdict)) }
+                        td.n { @if let Some((stale, sampled)) = verdict.stale_of_sampled {
+                            (stale) " / " (sampled)
+                        } }
+                        td.n { (verdict.repeats) " (" (verdict.queries_saved.confidence()) ")" }
+                        td { (claim(verdict, results)) }
+                    }
+                }
+            }
+        } }
     }
 }
 
@@ -71,11 +97,11 @@ fn relay(results: &Results) -> Markup {
 /// What was measured, where nothing is there to compare it with.
 fn alone(results: &Results) -> Markup {
     html! {
+        @if results.quick { p.quick { strong { "A quick look, not a claim." } } }
         @if !results.summaries.is_empty() {
-            @if results.quick { p.quick { strong { "A quick look, not a claim." } } }
             ul.summary {
                 @for summary in &results.summaries {
-                    li { (sentence(summary)) }
+                    li { (figures(summary)) }
                 }
             }
         }
@@ -83,7 +109,7 @@ fn alone(results: &Results) -> Markup {
 }
 
 /// One cell in a sentence.
-pub(super) fn sentence(summary: &Summary) -> String {
+pub(super) fn figures(summary: &Summary) -> String {
     let median = |name: &str| summary.metric(name).map(|value| value.median);
     let part = |name: &str, said: &dyn Fn(f64) -> String| median(name).map(said);
     let parts = [
@@ -103,28 +129,53 @@ pub(super) fn sentence(summary: &Summary) -> String {
     format!("{}, {}: {}{claim}.", summary.cell.label(), summary.cell.workload, parts.join(", "))
 }
 
-/// The best verdict in a sentence.
-pub(super) fn headline(results: &Results) -> String {
-    let best = results
-        .verdicts
-        .iter()
-        .max_by(|a, b| a.queries_saved.median.total_cmp(&b.queries_saved.median));
-    let Some(best) = best else { return String::new() };
-    let staleness = match (best.staleness_p99_ms, best.staleness_max_ms) {
-        (Some(p99), Some(max)) => format!(
-            "at a staleness of {} (99 % of the sampled answers), {} at the longest",
-            age(p99),
-            age(max)
-        ),
-        _ => "with no answer sampled for its staleness".to_owned(),
-    };
+/// What stands between pairs of asterisks is strong, as in Markdown.
+fn with_emphasis(text: &str) -> Markup {
+    html! {
+        @for (number, piece) in text.split("**").enumerate() {
+            @if number % 2 == 1 { strong { (piece) } } @else { (piece) }
+        }
+    }
+}
+
+/// A verdict in a sentence, every figure with its interval; the figures are in pairs of asterisks.
+pub(super) fn sentence(verdict: &Verdict) -> String {
     format!(
-        "{} saved {} of the database queries under {}, and answered {} times as fast on average, \
-         {staleness}.",
-        best.cell.label(),
-        percent(best.queries_saved),
-        best.cell.workload,
-        times(best.times_faster_mean),
+        "{} saved **{}** of the database queries under {}, compared with {}. It answered **{}** times as fast \
+         on average and **{}** times as fast at the 99th percentile, {}. Intervals hold with {}.",
+        verdict.cell.label(),
+        part(verdict.queries_saved),
+        verdict.cell.workload,
+        verdict.baseline.label(),
+        times(verdict.times_faster_mean),
+        times(verdict.times_faster_p99),
+        how_stale(verdict),
+        verdict.queries_saved.confidence(),
+    )
+}
+
+fn how_stale(verdict: &Verdict) -> String {
+    let (Some(p99), Some(longest)) = (verdict.staleness_p99_ms, longest(verdict)) else {
+        return "with no answer sampled for its staleness".to_owned();
+    };
+    let of_99 = verdict.staleness_p99.map_or_else(
+        || age(p99),
+        |Interval { median, low, high, .. }| {
+            format!("{} ({} to {})", age(median), age(low), age(high))
+        },
+    );
+    let wrong = verdict.stale_part.zip(verdict.stale_of_sampled).map_or_else(
+        String::new,
+        |(share, (stale, sampled))| {
+            format!(
+                "; {} of the sampled answers were stale, {stale} of {sampled} in all",
+                part(share)
+            )
+        },
+    );
+    format!(
+        "at a staleness of **{of_99}** for 99 % of the sampled answers and {longest} at the longest in any \
+         repeat{wrong}"
     )
 }
 
@@ -140,20 +191,17 @@ pub(super) fn claim(verdict: &Verdict, results: &Results) -> &'static str {
     }
 }
 
-pub(super) fn percent(part: Interval) -> String {
-    let Interval { median, low, high, .. } = part;
-    format!("{:.1} % ({:.1} to {:.1})", median * 100.0, low * 100.0, high * 100.0)
-}
-
-pub(super) fn times(ratio: Interval) -> String {
-    format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.low, ratio.high)
-}
-
 pub(super) fn staleness(verdict: &Verdict) -> String {
-    match (verdict.staleness_p99_ms, verdict.staleness_max_ms) {
-        (Some(p99), Some(max)) => format!("{}, {}", age(p99), age(max)),
+    match (verdict.staleness_p99_ms, longest(verdict)) {
+        (Some(p99), Some(longest)) => format!("{}, {longest}", age(p99)),
         _ => "not sampled".to_owned(),
     }
+}
+
+/// The longest staleness in any repeat. Beyond the last bucket all that is known is where it begins.
+fn longest(verdict: &Verdict) -> Option<String> {
+    let millis = verdict.staleness_max_ms?;
+    Some(if verdict.staleness_beyond { format!("> {millis} ms") } else { age(millis) })
 }
 
 /// Ages are upper ends of buckets; zero is what was right.

@@ -15,6 +15,7 @@ const COLUMNS: &[Column] = &[
     ("workload", |run| run.workload.clone()),
     ("replicas", |run| run.replicas.to_string()),
     ("repeat", |run| run.repeat.to_string()),
+    ("curve_repeat", |run| run.curve_repeat.to_string()),
     ("ttl_ms", |run| run.ttl_ms.to_string()),
     ("l1_ttl_ms", |run| run.l1_ttl_ms.to_string()),
     ("db_latency_ms", |run| optional(run.db_latency_ms)),
@@ -56,6 +57,7 @@ const COLUMNS: &[Column] = &[
     ("l1_bytes", |run| run.memory.l1_bytes.to_string()),
     ("l2_bytes", |run| run.memory.l2_bytes.map_or(String::new(), |bytes| bytes.to_string())),
     ("certified", |run| run.generator.not_certified.is_none().to_string()),
+    ("command", |run| run.command.clone().unwrap_or_default()),
 ];
 
 fn optional(value: Option<f64>) -> String {

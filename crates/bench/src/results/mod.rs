@@ -1,8 +1,11 @@
 //! What is written down: the names in these types are those in `results.json`.
 
 mod csv;
+mod curve;
 mod event;
+mod headline;
 mod run;
+mod standing;
 mod summary;
 mod verdict;
 
@@ -11,8 +14,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+pub use curve::{CurvePoint, curve_points};
 pub use event::{Event, EventSummary, event_summaries, with_events};
+pub use headline::Headline;
 pub use run::{Coalesced, DbConnections, DbQueries, HitRatio, LatencyMs, Memory, Run, TierLookups};
+pub use standing::Standing;
 pub use summary::{
     Better, Cell, Figure, METRICS, Metric, REPEATS_FOR_A_CLAIM, Summary, repeats, summaries,
 };
@@ -49,6 +55,12 @@ pub struct Results {
     /// Each cell against the first strategy.
     #[serde(default)]
     pub verdicts: Vec<Verdict>,
+    /// Which strategy the verdict is about; none where nothing is compared with another.
+    #[serde(default)]
+    pub headline: Option<Headline>,
+    /// The points of the curves, each over its repeats.
+    #[serde(default)]
+    pub curve: Vec<CurvePoint>,
     /// What a restart or a lost server cost.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -85,8 +97,13 @@ pub struct Machine {
 pub struct Ratio {
     /// What is compared.
     pub name: String,
-    /// The ratio.
+    /// The ratio by throughput: requests a second, while the load generator takes its part of the same
+    /// processors.
     pub ratio: Interval,
+    /// The ratio by server CPU: requests for each processor second of API, Redis and Postgres, without the
+    /// generator. None where a side used too little to be measured.
+    #[serde(default)]
+    pub by_server_cpu: Option<Interval>,
     /// Throughput above the line, of each round.
     pub numerator_rps: Vec<f64>,
     /// Throughput below the line, of each round.
@@ -95,8 +112,11 @@ pub struct Ratio {
     pub numerator_cpu_us: Cpu,
     /// The same below the line.
     pub denominator_cpu_us: Cpu,
-    /// What the ratio must reach, where it must.
+    /// What the ratio by throughput must reach, where it must.
     pub bar: Option<f64>,
+    /// Where it stands against that.
+    #[serde(default)]
+    pub standing: Option<Standing>,
 }
 
 /// What an open and a closed loop saw of the same stall.
@@ -117,8 +137,35 @@ pub struct Check {
     pub name: String,
     /// What was found.
     pub found: String,
-    /// Whether it holds.
+    /// Whether it holds; of a bar for a median with an interval, whether the median does.
     pub holds: bool,
+    /// Where the interval stands, where there is one.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+}
+
+impl Check {
+    /// What either holds or does not: no chance is in it.
+    #[must_use]
+    pub const fn exact(name: String, found: String, holds: bool) -> Self {
+        Self { name, found, holds, standing: None }
+    }
+
+    /// Whether chance is out of the question: there is none in it, or all of its interval is on one side.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        matches!(self.standing, None | Some(Standing::Holds | Standing::DoesNotHold))
+    }
+
+    /// What came of it, for people.
+    #[must_use]
+    pub const fn words(&self) -> &'static str {
+        match (self.standing, self.holds) {
+            (Some(standing), _) => standing.words(),
+            (None, true) => Standing::Holds.words(),
+            (None, false) => Standing::DoesNotHold.words(),
+        }
+    }
 }
 
 /// A file that is there, and no results.
@@ -160,10 +207,26 @@ impl Results {
         let text = std::fs::read(&file).with_context(|| {
             format!("{}: a folder with results.json is needed, or that file", file.display())
         })?;
-        serde_json::from_slice(&text).map_err(|error| {
+        let mut results: Self = serde_json::from_slice(&text).map_err(|error| {
             let (line, file) = (error.line(), file.display().to_string());
-            BadResults { file, line, error }.into()
-        })
+            BadResults { file, line, error }
+        })?;
+        // Earlier versions did not write these.
+        if results.headline.is_none() {
+            results.headline = Headline::of_verdicts(&results.verdicts);
+        }
+        if results.curve.is_empty() {
+            results.curve = curve_points(&results.runs);
+        }
+        Ok(results)
+    }
+
+    /// The verdicts that are about the strategy which was chosen for that beforehand, one for each load.
+    pub fn headlines(&self) -> impl Iterator<Item = &Verdict> {
+        let is_of = move |verdict: &&Verdict| {
+            self.headline.as_ref().is_some_and(|headline| headline.is_of(&verdict.cell))
+        };
+        self.verdicts.iter().filter(is_of)
     }
 
     /// The folder of results at `path`, as [`read`](Self::read) takes it.

@@ -32,6 +32,9 @@ pub struct Run {
     /// Which repeat of its cell this is, from 1; 0: it has none.
     #[serde(default)]
     pub repeat: u32,
+    /// Which repeat of its point of a curve this is, from 1; 0: it is of none.
+    #[serde(default)]
+    pub curve_repeat: u32,
     /// Requests answered.
     pub requests: u64,
     /// Answers other than 2xx, and requests without one.
@@ -210,6 +213,18 @@ impl Run {
             (floor, loads) => floor as f64 / loads.max(1) as f64,
         });
         self
+    }
+
+    /// Which repeat of its cell, or of its point of a curve, it is; none: it has none.
+    #[must_use]
+    pub fn any_repeat(&self) -> Option<u32> {
+        [self.repeat, self.curve_repeat].into_iter().find(|repeat| *repeat > 0)
+    }
+
+    /// Whether it is a point of a curve. Points that were measured once have no repeat.
+    #[must_use]
+    pub const fn is_of_a_curve(&self) -> bool {
+        self.curve_repeat > 0 || (self.repeat == 0 && self.offered_rps.is_some())
     }
 
     /// Statements for each thousand requests, without those of the measurement.

@@ -85,8 +85,7 @@ pub const METRICS: &[Figure] = &[
         Some(run.redis_round_trips as f64 * 1_000.0 / run.requests.max(1) as f64)
     }),
     ("cpu_us_per_request", Better::Less, |run| {
-        let servers = run.cpu_seconds.total() - run.cpu_seconds.generator;
-        Some(servers * 1e6 / run.requests.max(1) as f64)
+        Some(run.cpu_seconds.servers() * 1e6 / run.requests.max(1) as f64)
     }),
     ("cache_bytes", Better::Less, |run| {
         run.memory.l2_bytes.map(|l2| (l2 + run.memory.l1_bytes) as f64)

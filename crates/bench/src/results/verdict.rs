@@ -26,6 +26,17 @@ pub struct Verdict {
     pub staleness_p99_ms: Option<f64>,
     /// The longest staleness of a sampled answer.
     pub staleness_max_ms: Option<f64>,
+    /// 99th percentile of the sampled staleness in milliseconds, over the repeats; none: nothing was
+    /// sampled.
+    #[serde(default)]
+    pub staleness_p99: Option<Interval>,
+    /// The part of the sampled answers that was wrong, over the repeats.
+    #[serde(default)]
+    pub stale_part: Option<Interval>,
+    /// Whether an answer was older than the service's histogram tells: then the longest staleness is the
+    /// least that it can be.
+    #[serde(default)]
+    pub staleness_beyond: bool,
     /// Sampled answers that were wrong, and all sampled, over the repeats.
     pub stale_of_sampled: Option<(u64, u64)>,
     /// Repeats of each.
@@ -79,6 +90,10 @@ impl Verdict {
         let worst = |of: fn(&Run) -> Option<f64>| {
             pairs.iter().filter_map(|(run, _)| of(run)).max_by(f64::total_cmp)
         };
+        let over_known = |of: fn(&Run) -> Option<f64>| {
+            let known: Option<Vec<f64>> = pairs.iter().map(|(run, _)| of(run)).collect();
+            known.map(|values| median_interval(&values))
+        };
         let sampled: u64 = pairs.iter().filter_map(|(run, _)| run.sampled_reads).sum();
         let stale: u64 = pairs.iter().filter_map(|(run, _)| run.stale_reads).sum();
         Some(Self {
@@ -100,6 +115,12 @@ impl Verdict {
             times_throughput: over(|run, other| run.achieved_rps / other.achieved_rps.max(1e-9)),
             staleness_p99_ms: worst(|run| run.staleness_ms.p99),
             staleness_max_ms: worst(|run| run.staleness_ms.max),
+            staleness_p99: over_known(|run| run.staleness_ms.p99),
+            stale_part: over_known(|run| {
+                let sampled = run.sampled_reads.filter(|sampled| *sampled > 0)?;
+                Some(run.stale_reads? as f64 / sampled as f64)
+            }),
+            staleness_beyond: pairs.iter().any(|(run, _)| run.staleness_ms.beyond > 0),
             stale_of_sampled: (sampled > 0).then_some((stale, sampled)),
             repeats: pairs.len(),
             claim: certified && pairs.len() >= REPEATS_FOR_A_CLAIM,

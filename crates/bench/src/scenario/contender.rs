@@ -31,6 +31,9 @@ pub struct Contender {
     /// How many milliseconds L1 serves an entry without asking L2.
     #[serde(default = "default_l1_ttl_ms")]
     pub l1_ttl_ms: u64,
+    /// Whether the verdict is about it; one of a scenario's strategies at the most, and not the first.
+    #[serde(default)]
+    pub headline: bool,
 }
 
 /// `larder.toml`'s: under a strategy that hears of writes, L1's life is about memory alone.
@@ -56,7 +59,14 @@ impl Contender {
     #[must_use]
     pub fn new(strategy: &str, tiers: &str) -> Self {
         let (strategy, tiers) = (strategy.to_owned(), tiers.to_owned());
-        Self { strategy, tiers, ttl_ms: 0, l1_ttl_ms: default_l1_ttl_ms() }
+        Self { strategy, tiers, ttl_ms: 0, l1_ttl_ms: default_l1_ttl_ms(), headline: false }
+    }
+
+    /// Whether results could not tell it from `other`.
+    #[must_use]
+    pub fn is_called_as(&self, other: &Self) -> bool {
+        (&self.strategy, &self.tiers) == (&other.strategy, &other.tiers)
+            && (self.ttl_ms, self.l1_ttl_ms) == (other.ttl_ms, other.l1_ttl_ms)
     }
 
     /// No cache at all.

@@ -23,8 +23,9 @@ pub use workload::{Stream, Workload};
 
 pub(crate) use self::faults::Fault;
 
-/// What `larder-bench all` runs for the product page.
+/// What `larder-bench all` runs for the product page, and what with `--quick`.
 const PRODUCT_PAGE: &str = include_str!("../../scenarios/product-page.toml");
+const PRODUCT_PAGE_QUICK: &str = include_str!("../../scenarios/product-page-quick.toml");
 /// The comparisons of `make bench` and `make bench-full`.
 const QUICK: &str = include_str!("../../scenarios/quick.toml");
 const FULL: &str = include_str!("../../scenarios/full.toml");
@@ -114,6 +115,8 @@ pub struct Curve {
     pub seconds: f64,
     /// Rates of the open loops, as parts of the most.
     pub fractions: Vec<f64>,
+    /// How often each point is measured, in turn with those of all other strategies.
+    pub repeats: u32,
 }
 
 /// Paired rounds.
@@ -197,14 +200,19 @@ impl Scenario {
         self.recorded.iter().flatten().map(|recorded| recorded.distinct()).max().unwrap_or(1)
     }
 
-    /// The product page: response time against throughput, and ratios.
+    /// The product page: response time against throughput, and ratios; a quick look, or enough for claims.
     ///
     /// # Panics
     ///
     /// Never: the text is part of the program, and tested.
     #[must_use]
-    pub fn product_page() -> Self {
-        Self::parse("product-page.toml", PRODUCT_PAGE).expect("the built-in scenario is valid")
+    pub fn product_page(quick: bool) -> Self {
+        let (name, text) = if quick {
+            ("product-page-quick.toml", PRODUCT_PAGE_QUICK)
+        } else {
+            ("product-page.toml", PRODUCT_PAGE)
+        };
+        Self::parse(name, text).expect("the built-in scenario is valid")
     }
 
     /// Every strategy: a quick look, or enough for claims.
@@ -216,22 +224,6 @@ impl Scenario {
     pub fn strategies(quick: bool) -> Self {
         let (name, text) = if quick { ("quick.toml", QUICK) } else { ("full.toml", FULL) };
         Self::parse(name, text).expect("the built-in scenario is valid")
-    }
-
-    /// The same comparison in a fraction of the time: shorter, and so with wider intervals.
-    #[must_use]
-    pub fn quick(mut self) -> Self {
-        self.quick = true;
-        if let Some(curve) = &mut self.curve {
-            curve.warm_up_seconds = 5.0;
-            curve.saturation_seconds = 2.0;
-            curve.seconds = 2.0;
-            curve.fractions = vec![0.5, 0.9];
-        }
-        if let Some(ratios) = &mut self.ratios {
-            *ratios = Rounds { rounds: 7, seconds: 1.0, draws: 10_000 };
-        }
-        self
     }
 
     fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
@@ -263,6 +255,8 @@ impl Scenario {
             span("curve.seconds", curve.seconds, 0.1)?;
             let valid = curve.fractions.iter().all(|part| (0.01..=3.0).contains(part));
             need(valid, "curve.fractions", "must each be from 0.01 to 3")?;
+            let valid = (1..=100).contains(&curve.repeats);
+            need(valid, "curve.repeats", "must be from 1 to 100 (6 or more for a claim)")?;
         }
         if let Some(ratios) = &self.ratios {
             need(ratios.rounds > 0, "ratios.rounds", "must be at least 1")?;
@@ -297,10 +291,17 @@ impl Scenario {
             let must = format!("must each be one of {}, not {other:?}", names.join(", "));
             need(false, "must.except", &must)?;
         }
-        let twice =
-            (1..).zip(&self.strategies).find(|(n, one)| self.strategies[*n..].contains(one));
+        let again = |(n, one): &(usize, &Contender)| {
+            self.strategies[*n..].iter().any(|other| other.is_called_as(one))
+        };
+        let twice = (1..).zip(&self.strategies).find(again);
         let must = "must differ from each other in strategy, tiers, ttl_ms or l1_ttl_ms";
-        need(twice.is_none(), "strategies.strategy", must)
+        need(twice.is_none(), "strategies.strategy", must)?;
+        let named = self.strategies.iter().filter(|one| one.headline).count();
+        let must = "must be true of one strategy at the most: a verdict is about one";
+        need(named <= 1, "strategies.headline", must)?;
+        let must = "must not be true of the first strategy, which is the one to beat";
+        need(!self.strategies[0].headline, "strategies.headline", must)
     }
 }
 

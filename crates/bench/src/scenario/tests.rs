@@ -3,12 +3,20 @@ use crate::workload::{Spec, Ycsb};
 
 #[test]
 fn the_built_in_scenarios_are_valid_and_say_whether_they_are_quick() {
-    let scenario = Scenario::product_page();
-    assert_eq!(scenario.strategies[1], Contender::cache_aside());
+    let (quick, full) = (Scenario::product_page(true), Scenario::product_page(false));
+    assert!(quick.quick && !full.quick);
+    assert_eq!((&quick.strategies, quick.view), (&full.strategies, full.view));
+    assert_eq!(full.strategies[1], Contender::cache_aside());
     let rounds = |scenario: &Scenario| scenario.ratios.map_or(0, |ratios| ratios.rounds);
-    assert!(rounds(&scenario) >= 7 && rounds(&scenario.quick()) >= 7);
+    assert!(rounds(&full) >= 7 && rounds(&quick) >= 7);
+    let repeats = |scenario: &Scenario| scenario.curve.as_ref().map_or(0, |curve| curve.repeats);
+    assert!(repeats(&quick) >= 3);
+    assert!(repeats(&full) as usize >= crate::results::REPEATS_FOR_A_CLAIM);
     let (quick, full) = (Scenario::strategies(true), Scenario::strategies(false));
     assert!(quick.quick && !full.quick);
+    for scenario in [&quick, &full] {
+        assert_eq!(scenario.strategies.iter().filter(|one| one.headline).count(), 1);
+    }
     let repeats = full.matrix.map_or(0, |matrix| matrix.repeats);
     assert!(repeats as usize >= crate::results::REPEATS_FOR_A_CLAIM);
 }
@@ -89,6 +97,9 @@ fn what_could_not_be_told_apart_is_refused() {
     let refused = |more: &str| Scenario::parse("file.toml", &format!("{QUICK}{more}"));
     let message = refused(strategy).expect_err("the same").to_string();
     assert!(message.contains("strategies.strategy must differ from each other"), "{message}");
+    let headline = format!("{strategy}headline = true\n");
+    let message = refused(&headline).expect_err("it is called the same").to_string();
+    assert!(message.contains("strategies.strategy must differ from each other"), "{message}");
     refused(&format!("{strategy}l1_ttl_ms = 500\n")).expect("another life in L1 is another cell");
     let workload =
         "\n[[workloads]]\nrequests = { kind = \"zipf\", exponent = 1.0, updates = 0.0499 }\n";
@@ -97,6 +108,17 @@ fn what_could_not_be_told_apart_is_refused() {
     // What differs by less than one is another load, and is called so.
     let (one, other) = (Level::Rate(500.0), Level::Rate(500.25));
     assert_eq!([one.label(), other.label()], ["500/s", "500.25/s"]);
+}
+
+#[test]
+fn the_verdict_is_about_one_strategy_and_not_about_the_one_to_beat() {
+    let first = "tiers = \"none\"\n";
+    let refused = |text: &str| Scenario::parse("file.toml", text).expect_err("refused").to_string();
+    let two = QUICK.replace(first, &format!("{first}headline = true\n"));
+    assert!(refused(&two).contains("strategies.headline must be true of one"), "{}", refused(&two));
+    let named = "\nheadline = true\n";
+    let first = QUICK.replace(named, "\n").replace(first, &format!("{first}headline = true\n"));
+    assert!(refused(&first).contains("must not be true of the first"), "{}", refused(&first));
 }
 
 #[test]
@@ -127,6 +149,7 @@ fn faults_are_named_with_file_line_and_what_would_be_right() {
         (PRODUCT_PAGE, "connections = 64", "connections = 0", "load.connections must be from 1"),
         (PRODUCT_PAGE, "exponent = 1.0", "exponent = -1.0", "exponent must be from 0 to 5"),
         (PRODUCT_PAGE, "[0.25,", "[0.0,", "curve.fractions must each"),
+        (PRODUCT_PAGE, "repeats = 6", "repeats = 0", "curve.repeats must be from 1"),
         (PRODUCT_PAGE, "rounds = 9", "rounds = 0", "ratios.rounds must be"),
         (
             PRODUCT_PAGE,

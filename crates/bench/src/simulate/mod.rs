@@ -12,10 +12,10 @@ mod sample;
 mod strategy;
 
 pub use distances::Distances;
-pub use l1::{Answers, L1Plan, Sizes};
+pub use l1::{Answers, L1Estimate, L1Plan, Sizes};
 pub use parallel::in_parallel;
 pub use sample::{Estimate, LruCurve, Sample};
-pub use strategy::{Behaviour, Demand, OnWrite, Refresh};
+pub use strategy::{BETA, Behaviour, Demand, JITTER, OnWrite, Refresh};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::distances::Distances;
 use crate::trace::{Access, Op};
 
 /// Disjoint parts of a sample, from whose differences its error is estimated.
-const PARTS: u64 = 8;
+pub(super) const PARTS: u64 = 8;
 /// Student's t for an interval of 95 % and [`PARTS`] − 1 degrees of freedom.
 const STUDENT_95: f64 = 2.365;
 
@@ -30,14 +30,22 @@ pub struct LruCurve {
     parts: Vec<Part>,
 }
 
-/// What a sample says, and how far off the truth may be: half of the interval that holds it with
-/// 95 %, 0 where nothing was left out.
+/// What a sample says, and how far off the truth may be.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Estimate {
     /// The most likely value.
     pub value: f64,
-    /// Half of the interval.
-    pub error: f64,
+    /// Half of the interval that holds the truth with 95 %: 0 where nothing was left out, none where it could
+    /// not be estimated.
+    pub error: Option<f64>,
+}
+
+impl Estimate {
+    /// What is known: nothing was left out.
+    #[must_use]
+    pub const fn exact(value: f64) -> Self {
+        Self { value, error: Some(0.0) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -67,8 +75,9 @@ impl Sample {
         (mixed(u64::from(key) ^ self.seed) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn part(self, key: u32) -> u64 {
-        (self.place(key) / self.rate * PARTS as f64) as u64
+    /// Which of its parts `key`, which it holds, is in.
+    pub(super) fn part(self, key: u32) -> u64 {
+        ((self.place(key) / self.rate * PARTS as f64) as u64).min(PARTS - 1)
     }
 }
 
@@ -97,19 +106,16 @@ impl LruCurve {
     pub fn hit_ratio(&self, entries: usize) -> Estimate {
         let value = self.whole.hit_ratio(entries);
         if self.parts.is_empty() {
-            return Estimate { value, error: 0.0 };
+            return Estimate::exact(value);
         }
         // Less than an entry in each part: all that is known is that no more is answered than by
         // one entry in each.
         let finest = (PARTS as f64 / self.whole.rate).ceil();
         if (entries as f64) < finest {
-            return Estimate { value, error: self.whole.hit_ratio(finest as usize) };
+            return Estimate { value, error: Some(self.whole.hit_ratio(finest as usize)) };
         }
         let each: Vec<f64> = self.parts.iter().map(|part| part.hit_ratio(entries)).collect();
-        let count = each.len() as f64;
-        let mean = each.iter().sum::<f64>() / count;
-        let variance = each.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (count - 1.0);
-        Estimate { value, error: STUDENT_95 * (variance / count).sqrt() }
+        Estimate { value, error: Some(off_by(&each)) }
     }
 
     /// The smallest LRU cache that answers the part `target` of the reads, in entries; none if no
@@ -147,6 +153,14 @@ impl Part {
     fn correction(&self) -> f64 {
         self.expected() - self.distances.reads() as f64
     }
+}
+
+/// Half of the interval that holds the mean of what [`PARTS`] parts say with 95 %.
+pub(super) fn off_by(each: &[f64]) -> f64 {
+    let count = each.len() as f64;
+    let mean = each.iter().sum::<f64>() / count;
+    let variance = each.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    STUDENT_95 * (variance / count).sqrt()
 }
 
 /// The finaliser of `SplitMix64` (G. L. Steele, D. Lea, C. H. Flood, *Fast Splittable Pseudorandom

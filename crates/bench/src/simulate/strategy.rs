@@ -7,6 +7,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::trace::{Access, Op};
 
+/// The service's default jitter.
+pub const JITTER: f64 = 0.05;
+/// The service's default beta of XFetch.
+pub const BETA: f64 = 1.0;
+
 /// The span in which the most queries are looked for.
 const WINDOW_US: u64 = 10_000_000;
 /// Reloads that are less likely than e^-40 are not drawn for.

@@ -117,7 +117,7 @@ fn long_transaction(long: (i64, f64), history: &History, verdict: &Verdict) -> L
 fn checks(run: &Run, bars: bool) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut must = |name: String, found: String, holds: bool| {
-        checks.push(Check { name, found, holds });
+        checks.push(Check::exact(name, found, holds));
     };
     let wrong: u64 = run.violations.values().sum();
     must("no read is wrong".to_owned(), format!("{wrong} violations"), wrong == 0);

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::cases::{Case, Told};
 use super::outcome::Verification;
 use super::text::text;
-use crate::report::STYLE;
+use crate::report::document;
 
 /// Cases that the page shows; `verify.json` has more.
 const SHOWN: usize = 50;
@@ -33,32 +33,24 @@ pub fn write(verification: &Verification, folder: &Path) -> Result<()> {
 
 fn page(verification: &Verification) -> Markup {
     let machine = &verification.machine;
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Larder: what readers see" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "What readers see: " @if verification.holds { "all holds" }
-                     @else { "something does not hold" } }
-                pre { (text(verification)) }
-                @for run in &verification.runs {
-                    @if !run.cases.is_empty() {
-                        h2 { "Wrong reads under " (run.strategy) }
-                        @for case in run.cases.iter().take(SHOWN) { (told(case)) }
-                    }
+    document(
+        "Larder: what readers see",
+        &html! {
+            h1 { "What readers see: " @if verification.holds { "all holds" }
+                 @else { "something does not hold" } }
+            pre { (text(verification)) }
+            @for run in &verification.runs {
+                @if !run.cases.is_empty() {
+                    h2 { "Wrong reads under " (run.strategy) }
+                    @for case in run.cases.iter().take(SHOWN) { (told(case)) }
                 }
-                h2 { "Where" }
-                p { (machine.cpu) ", " (machine.cores) " cores, Linux " (machine.kernel) "; "
-                    (machine.postgres) ", " (machine.redis) ", larder " (machine.larder) "; "
-                    code { (verification.command) } ", " (verification.started_at) }
             }
-        }
-    }
+            h2 { "Where" }
+            p { (machine.cpu) ", " (machine.cores) " cores, Linux " (machine.kernel) "; "
+                (machine.postgres) ", " (machine.redis) ", larder " (machine.larder) "; "
+                code { (verification.command) } ", " (verification.started_at) }
+        },
+    )
 }
 
 fn told(case: &Case) -> Markup {

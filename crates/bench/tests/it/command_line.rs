@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quick.toml");
 
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/product-page-quick.toml");
+
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/memory-or-distributed.toml");
 
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/step-by-step.toml");
@@ -48,7 +50,7 @@ fn what_cannot_be_read_is_named() {
     let keys = folder.path().join("keys.csv");
     std::fs::write(&keys, "key\nx\nx\n").expect("writes");
     let keys = keys.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 34] = [
+    let cases: [(&[&str], i32, &str); 99] = [
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
@@ -73,6 +75,9 @@ fn what_cannot_be_read_is_named() {
         (&["run", QUICK, "--only", "none/l2"], 64, "--only is one of cache-aside/l2, none/none"),
         (&["run", QUICK, "--at", "5/s"], 64, "--at of 500/s;"),
         (&["run", QUICK, "--repeats", "0"], 64, "--repeats"),
+        (&["run", QUICK, "--part", "curve"], 64, "--part curve: there is no [curve]"),
+        (&["run", PAGE, "--part", "curve", "--only", "ttl/l1"], 64, "--only is one of none/none"),
+        (&["run", PAGE, "--part", "curve", "--at", "9 users"], 64, "a rate such as 500/s"),
         (
             &["replay", "--trace", keys, "--format", "csv", "--strategy", "magic"],
             64,

@@ -31,7 +31,7 @@ fn matrix() -> Matrix {
 }
 
 fn scenario(matrix: Matrix, updates: f64) -> Scenario {
-    let scenario = Scenario::product_page();
+    let scenario = Scenario::product_page(false);
     Scenario {
         data: DataSet { products: 300, reviews: 3_000 },
         workloads: vec![Workload {
@@ -106,6 +106,8 @@ async fn strategies_are_measured_in_turn_and_counted_twice() {
     assert_ne!(requests(1), requests(2));
 
     assert_eq!(results.verdicts.len(), 2);
+    let about: Vec<&str> = results.headlines().map(|one| one.cell.strategy.as_str()).collect();
+    assert_eq!(about, ["cache-aside"], "the first that hears of writes, for none is named");
     for verdict in &results.verdicts {
         assert!(verdict.queries_saved.median > 0.3, "{verdict:?}");
         assert!(!verdict.claim, "two repeats are too few");

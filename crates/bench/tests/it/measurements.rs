@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use larder::Eviction;
 use larder_bench::bed::{Bed, api_beside_us};
-use larder_bench::commands::{self, Predict, Replay, Retail, Session, Stock};
+use larder_bench::commands::{self, CurveChoice, Predict, Replay, Retail, Session, Stock};
 use larder_bench::load::Keys;
 use larder_bench::report;
 use larder_bench::results::Results;
@@ -62,7 +62,7 @@ impl Fixture {
 }
 
 fn small() -> Scenario {
-    let mut scenario = Scenario::product_page();
+    let mut scenario = Scenario::product_page(false);
     scenario.data = DataSet { products: 300, reviews: 3_000 };
     scenario.load.connections = 8;
     let curve = scenario.curve.as_mut().expect("it has one");
@@ -70,6 +70,7 @@ fn small() -> Scenario {
     curve.saturation_seconds = 0.5;
     curve.seconds = 0.5;
     curve.fractions = vec![0.5];
+    curve.repeats = 2;
     scenario
 }
 
@@ -80,11 +81,12 @@ async fn a_curve_has_every_strategy_at_the_same_rates() {
     };
     let scenario = small();
     fixture.session.catalogue(scenario.data, 1).await.expect("fills");
-    commands::curve(&mut fixture.session, &scenario).await.expect("measures");
+    let all = CurveChoice::default();
+    commands::curve(&mut fixture.session, &scenario, "page.toml", &all).await.expect("measures");
     let results = fixture.end().await;
     let offered = |strategy: &str| -> Vec<f64> {
-        let runs = results.runs.iter().filter(|run| run.strategy == strategy);
-        runs.filter_map(|run| run.offered_rps).collect()
+        let points = results.curve.iter().filter(|point| point.cell.strategy == strategy);
+        points.filter_map(|point| point.offered_rps).collect()
     };
     let base = offered("none");
     assert_eq!(base.len(), 1);
@@ -92,6 +94,21 @@ async fn a_curve_has_every_strategy_at_the_same_rates() {
         assert_eq!(offered(strategy).len(), 2);
         assert!(offered(strategy).contains(&base[0]), "{strategy} at the rate of none");
     }
+    // All in turn, and then all again: the most that each carries, and its rates.
+    assert!(results.curve.iter().all(|point| point.repeats == 2), "{:?}", results.curve);
+    let turns: Vec<(&str, u32)> = results
+        .runs
+        .iter()
+        .filter(|run| run.is_of_a_curve() && run.offered_rps.is_none())
+        .map(|run| (run.strategy.as_str(), run.curve_repeat))
+        .collect();
+    let names = ["none", "cache-aside", "ttl", "read-through"];
+    let expected: Vec<(&str, u32)> =
+        [1, 2].into_iter().flat_map(|repeat| names.map(|name| (name, repeat))).collect();
+    assert_eq!(turns, expected);
+    let last = results.runs.last().and_then(|run| run.command.as_deref()).expect("a command");
+    assert!(last.starts_with("larder-bench run page.toml --part curve --only read-through/l1+l2"));
+    assert!(results.runs.iter().all(|run| run.command.is_some()), "{:?}", results.runs);
     assert!(results.statement_mean_ms.is_some_and(|mean| mean > 0.0));
     for run in &results.runs {
         let (queries, cached) = (&run.db_queries, run.strategy != "none");
@@ -121,7 +138,7 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
     let mut scenario = small();
     scenario.ratios = Some(Rounds { rounds: 3, seconds: 0.3, draws: 500 });
     fixture.session.catalogue(scenario.data, 1).await.expect("fills");
-    commands::ratios(&mut fixture.session, &scenario).await.expect("measures");
+    commands::ratios(&mut fixture.session, &scenario, "page.toml").await.expect("measures");
     fixture.session.bed.stop().await;
     let results = fixture.session.results();
     assert_eq!(results.ratios.len(), 5);
@@ -129,7 +146,12 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
         assert_eq!((ratio.numerator_rps.len(), ratio.denominator_rps.len()), (3, 3));
         assert!(ratio.ratio.low <= ratio.ratio.median && ratio.ratio.median <= ratio.ratio.high);
         assert!(ratio.numerator_cpu_us.api > 0.0);
+        let by_cpu = ratio.by_server_cpu.expect("every side used some");
+        assert!(by_cpu.low <= by_cpu.median && by_cpu.median <= by_cpu.high && by_cpu.low > 0.0);
+        assert_eq!(ratio.bar.is_some(), ratio.standing.is_some());
     }
+    let command = Some("larder-bench run page.toml --part ratios");
+    assert!(results.runs.iter().all(|run| run.command.as_deref() == command), "{:?}", results.runs);
     let loads = results.checks.iter().find(|check| check.name.contains("load nothing"));
     assert!(loads.is_some_and(|check| check.holds), "{:?}", results.checks);
 }
@@ -137,13 +159,17 @@ async fn ratios_come_from_paired_rounds_in_which_nothing_is_loaded() {
 async fn replay(test: &str, trace: PathBuf, format: Format, limit: usize, connections: usize) {
     let Some(mut fixture) = fixture(test).await else { return };
     let contender = Contender::cache_aside();
-    let replay = Replay { trace, format, limit, connections, contender };
+    let data = DataSet { products: 0, reviews: 0 };
+    let mut replay = Replay { trace, format, limit, connections, contender, data };
     let trace = replay.read().expect("reads");
-    let data = DataSet { products: trace.distinct, reviews: trace.distinct };
-    fixture.session.catalogue(data, trace.distinct).await.expect("fills");
+    replay.data = DataSet { products: trace.distinct, reviews: trace.distinct };
+    fixture.session.catalogue(replay.data, trace.distinct).await.expect("fills");
     commands::replay(&mut fixture.session, &replay, &trace).await.expect("replays");
     let results = fixture.end().await;
     let run = &results.runs[0];
+    let command = run.command.as_deref().expect("a command");
+    let wanted = format!("--strategy cache-aside --tiers l2 --connections {connections} --limit");
+    assert!(command.starts_with("larder-bench replay --trace ") && command.contains(&wanted));
     assert_eq!(run.requests as usize, trace.requests.len());
     assert!(run.db_queries.loads >= u64::from(trace.distinct));
     assert_eq!(run.db_queries.floor, Some(u64::from(trace.distinct)));
@@ -223,6 +249,8 @@ async fn l1_loads_what_the_simulation_foretells() {
     let trace = Trace::number(Keys::new((1..=3_000).collect(), 0.9, 7).draw(12_000));
     let predict = Predict {
         trace: PathBuf::from("drawn"),
+        format: Format::Csv,
+        limit: 0,
         sizes: vec![0.3],
         evictions: vec![Eviction::Lru, Eviction::S3Fifo],
     };

@@ -49,7 +49,7 @@ impl Cell<'_> {
 
     /// What results call it.
     pub(super) fn in_results(&self, db_latency_ms: Option<f64>) -> results::Cell {
-        let Contender { strategy, tiers, ttl_ms, l1_ttl_ms } = self.contender.clone();
+        let Contender { strategy, tiers, ttl_ms, l1_ttl_ms, .. } = self.contender.clone();
         let (replicas, workload) = (self.replicas, self.workload());
         results::Cell { strategy, tiers, ttl_ms, l1_ttl_ms, replicas, workload, db_latency_ms }
     }

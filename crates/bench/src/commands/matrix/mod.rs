@@ -20,7 +20,7 @@ use crate::bed::{ApiSettings, Replicas};
 use crate::measure::{
     Labels, Measured, Writes, fewest_loads, forget_environment, measured_by, redis_nodes, used,
 };
-use crate::results::{Run, summaries, verdicts, with_events};
+use crate::results::{Headline, Run, summaries, verdicts, with_events};
 use crate::scenario::{Level, Matrix, Scenario, span};
 
 /// Measures every selected cell in each repeat, A B C A B C, each from processes and a cache of its
@@ -40,6 +40,7 @@ pub async fn matrix(
     selection.check(scenario, file, session.bed.is_own())?;
     let cells = cells(scenario, selection);
     let ground = Ground::of(session.bed.admin_url(), scenario, matrix, file).await?;
+    session.verdict_is_about(Headline::of(&scenario.strategies));
     let repeats = 1..=selection.repeats.unwrap_or(matrix.repeats);
     let repeats: Vec<u32> = match selection.repeat {
         Some(repeat) => vec![repeat],
