@@ -130,7 +130,7 @@ kill -0 "$foreign" || broken "its owner was ended"
 kill "$foreign"
 
 begin "the second replica's port is taken"
-export REPLICAS=2 API_2_PORT=$((BASE + 3))
+export REPLICAS=2 API_1_PORT=$((BASE + 2)) API_2_PORT=$((BASE + 3))
 python3 -m http.server --bind 127.0.0.1 "$API_2_PORT" >/dev/null 2>&1 &
 foreign=$!
 until listens "$API_2_PORT"; do sleep 0.1; done
@@ -138,8 +138,8 @@ up
 kill -0 "$foreign" || broken "its owner was ended"
 kill "$foreign"
 wait "$foreign" 2>/dev/null || true
-must_refuse "port $API_2_PORT" API_2_PORT
-unset REPLICAS API_2_PORT
+must_refuse "Port $API_2_PORT" API_2_PORT=
+unset REPLICAS API_1_PORT API_2_PORT
 
 begin "Postgres's port is taken"
 python3 -m http.server --bind 127.0.0.1 "$LARDER_STACK_POSTGRES_PORT" >/dev/null 2>&1 &

@@ -25,7 +25,26 @@ case $REPLICAS in
     2) [ "$REGIONS" = 1 ] || fail "REPLICAS=2 and LARDER_STACK_REGIONS=$REGIONS: there is one or the other." 64 ;;
     *) fail "REPLICAS must be 1 or 2, not '$REPLICAS'." 64 ;;
 esac
-[ -n "$RAN" ] || require_free 127.0.0.1 "$API_PORT" API_PORT
+BALANCER_URL= PORTS=("$API_PORT") MOVED_BY=(API_PORT API_2_PORT)
+HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy || true)
+if [ "$REPLICAS" = 2 ]; then
+    # Longer than a balancer takes to notice.
+    export LARDER__SERVER__DRAIN_MS=${LARDER__SERVER__DRAIN_MS:-4000}
+    if [ -n "$HAPROXY" ]; then
+        BALANCER_URL=$API_URL
+        PORTS=("${API_1_PORT:-$((API_PORT + 1))}" "${API_2_PORT:-$((API_PORT + 2))}")
+        MOVED_BY=(API_1_PORT API_2_PORT)
+    else
+        echo "balancer       left out: not installed (as root: apt-get install haproxy)"
+        PORTS=("$API_PORT" "${API_2_PORT:-$((API_PORT + 1))}")
+    fi
+fi
+if [ -z "$RAN" ]; then
+    require_free 127.0.0.1 "$API_PORT" API_PORT
+    for index in "${!PORTS[@]}"; do
+        require_free 127.0.0.1 "${PORTS[index]}" "${MOVED_BY[index]}"
+    done
+fi
 deploy/deps.sh
 
 echo "Building (the first time takes some minutes) …"
@@ -47,20 +66,6 @@ if [ -n "$OTLP_URL" ]; then
 fi
 if [ "$REGIONS" -gt 1 ]; then
     export LARDER__FEED__REGION=main
-fi
-BALANCER_URL= PORTS=("$API_PORT") MOVED_BY=(API_PORT API_2_PORT)
-HAPROXY=$(PATH=$PATH:/usr/sbin command -v haproxy || true)
-if [ "$REPLICAS" = 2 ]; then
-    # Longer than a balancer takes to notice.
-    export LARDER__SERVER__DRAIN_MS=${LARDER__SERVER__DRAIN_MS:-4000}
-    if [ -n "$HAPROXY" ]; then
-        BALANCER_URL=$API_URL
-        PORTS=("${API_1_PORT:-$((API_PORT + 1))}" "${API_2_PORT:-$((API_PORT + 2))}")
-        MOVED_BY=(API_1_PORT API_2_PORT)
-    else
-        echo "balancer       left out: not installed (as root: apt-get install haproxy)"
-        PORTS=("$API_PORT" "${API_2_PORT:-$((API_PORT + 1))}")
-    fi
 fi
 # What ran with other replicas is in the way.
 [ -n "$BALANCER_URL" ] || "$RELEASE/larder-stack" service stop balancer
