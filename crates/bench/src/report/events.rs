@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::matrix::interval;
+use super::words::figure;
 use crate::results::{Event, EventSummary, event_summaries};
 
 const COLUMNS: [&str; 7] = [
@@ -22,9 +22,9 @@ fn row(event: &EventSummary) -> [String; 7] {
     [
         event.name.clone(),
         event.cell.label(),
-        interval(event.cost_queries),
-        interval(event.steady_queries),
-        interval(event.p99_ms),
+        figure(event.cost_queries),
+        figure(event.steady_queries),
+        figure(event.p99_ms),
         event.errors.to_string(),
         format!("{} ({} interval{claim})", event.repeats, event.cost_queries.confidence()),
     ]
