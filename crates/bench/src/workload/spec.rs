@@ -45,7 +45,7 @@ pub enum Spec {
         /// Which.
         workload: Ycsb,
     },
-    /// Operations as in a production cluster whose parameters are published: [`presets`].
+    /// Operations as in a production cluster whose parameters are published: `workload::presets`.
     Twitter {
         /// Which, such as `cluster52`.
         cluster: String,
