@@ -61,7 +61,7 @@ fn scenarios_take_no_longer_than_is_said_of_them() {
     // Seconds of a run beside its loads, and of connecting a thousand connections.
     let (around, connecting) = (4.0, 0.25);
     for (file, minutes) in [
-        ("memory-or-distributed.toml", 32.0),
+        ("memory-or-distributed.toml", 37.0),
         ("users-distributed.toml", 25.0),
         ("workloads.toml", 20.0),
     ] {

@@ -35,9 +35,11 @@ use crate::measure::machine;
 
 use self::fleet::Setup;
 
-/// What `--strategy` may be: each of the strategies that promise more than a time to live, or all of these.
-const STRATEGIES: [&str; 6] =
-    ["cache-aside", "read-through", "write-through", "write-behind", "refresh-ahead", "all"];
+/// The strategies that promise more than a time to live: what `--strategy all` verifies.
+const PROMISING: [&str; 5] =
+    ["cache-aside", "read-through", "write-through", "write-behind", "refresh-ahead"];
+/// What else `--strategy` may be: there is nothing to find without a cache, and much with a time to live.
+const OTHERS: [&str; 3] = ["none", "ttl", "all"];
 
 /// What to verify, and under which load.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,10 +51,10 @@ pub struct VerifyArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub processes: u8,
     /// One, or all, one after the other.
-    #[arg(long, default_value = "read-through", value_parser = PossibleValuesParser::new(STRATEGIES))]
+    #[arg(long, default_value = "read-through", value_parser = PossibleValuesParser::new([&PROMISING[..], &OTHERS].concat()))]
     pub strategy: String,
     /// The tiers of the cache.
-    #[arg(long, default_value = "l1+l2", value_parser = PossibleValuesParser::new(["l1", "l2", "l1+l2"]))]
+    #[arg(long, default_value = "l1+l2", value_parser = PossibleValuesParser::new(["none", "l1", "l2", "l1+l2"]))]
     pub tiers: String,
     /// Reads a second.
     #[arg(long, default_value_t = 800.0, value_parser = rate)]
@@ -102,7 +104,7 @@ impl VerifyArgs {
 
     fn strategies(&self) -> Vec<&str> {
         match self.strategy.as_str() {
-            "all" => STRATEGIES.into_iter().filter(|name| *name != "all").collect(),
+            "all" => PROMISING.to_vec(),
             one => vec![one],
         }
     }

@@ -91,7 +91,7 @@ fn what_cannot_be_read_is_named() {
         (&["--stack", "running", "run", EVENTS], 64, "redis-node-loss kills a server"),
         (&["compare", results, results, "--threshold", "much"], 64, "--threshold"),
         (&["verify", "--strategy", "magic"], 64, "read-through, write-through"),
-        (&["verify", "--tiers", "none"], 64, "possible values: l1, l2, l1+l2"),
+        (&["verify", "--tiers", "l3"], 64, "possible values: none, l1, l2, l1+l2"),
         (&["all", "--quick", "--data", "no-such-data"], 64, "no-such-data (--data"),
         (&["all", "--data", results], 64, "traces/web07.trace.xz"),
         (&["online-retail", results], 64, "must hold products.csv"),
