@@ -120,7 +120,7 @@ LARDER_DATA ?= ../shared/data
 SCENARIO := $(TARGET_DIR)/release/larder-bench run crates/bench/scenarios
 
 .PHONY: bench-efficiency
-bench-efficiency: deps ## Loads against the fewest that any cache could do with (six minutes)
+bench-efficiency: deps ## Loads against the fewest that any cache could do with (four minutes)
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(SCENARIO)/efficiency.toml $(ARGS)
 
@@ -130,7 +130,7 @@ bench-users: deps ## 100 to 12,000 concurrent users on keep-alive connections
 	$(SCENARIO)/users-12000.toml $(ARGS)
 
 .PHONY: bench-distributed
-bench-distributed: deps ## No cache, in the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (40 minutes)
+bench-distributed: deps ## No cache, in the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (an hour)
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(SCENARIO)/memory-or-distributed.toml $(ARGS)
 

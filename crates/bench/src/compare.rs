@@ -1,12 +1,13 @@
 //! Two results, figure by figure: what has become better or worse.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::measure::{Interval, difference_interval, median};
-use crate::results::{Better, Cell, METRICS, Results, Run, repeats};
+use crate::results::{Better, Cell, Event, METRICS, Results, Run, repeats};
 
 /// Two results, cell by cell.
 #[derive(Clone, Debug, Serialize)]
@@ -36,7 +37,7 @@ pub struct CellCompared {
 #[derive(Clone, Debug, Serialize)]
 pub struct FigureCompared {
     /// Its name, with its unit.
-    pub name: &'static str,
+    pub name: String,
     /// The median before …
     pub before: f64,
     /// … and after.
@@ -78,6 +79,7 @@ impl Comparison {
             before.data_set,
             after.data_set
         );
+        let (events_before, events_after) = (&before.events, &after.events);
         let (before, after) = (repeats(&before.runs), repeats(&after.runs));
         let (mut cells, mut unmatched, mut vanished) = (Vec::new(), Vec::new(), 0);
         for (cell, old) in &before {
@@ -102,10 +104,24 @@ impl Comparison {
                     |runs: &[&_]| -> Option<Vec<f64>> { runs.iter().map(|run| of(run)).collect() };
                 Some(FigureCompared::of(name, *better, &values(old)?, &values(new)?, threshold))
             });
+            let mut figures: Vec<FigureCompared> = figures.collect();
+            for (name, was) in costs(events_before, cell) {
+                let is = costs(events_after, cell).remove(&name);
+                let Some(is) = is else {
+                    vanished += 1;
+                    unmatched.push(format!(
+                        "only before: {name}, {}, {}",
+                        cell.label(),
+                        cell.workload
+                    ));
+                    continue;
+                };
+                figures.push(FigureCompared::of(&name, Better::Less, &was, &is, threshold));
+            }
             cells.push(CellCompared {
                 cell: cell.clone(),
                 repeats: (old.len(), new.len()),
-                figures: figures.collect(),
+                figures,
             });
         }
         for (cell, _) in &after {
@@ -171,8 +187,17 @@ fn seconds(planned: Option<f64>) -> String {
     planned.map_or_else(|| "as long as it takes".to_owned(), |seconds| format!("{seconds} s"))
 }
 
+/// What each event in `cell` cost, in each repeat, by the name of the figure.
+fn costs(events: &[Event], cell: &Cell) -> BTreeMap<String, Vec<f64>> {
+    let mut costs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.cell == *cell) {
+        costs.entry(event.figure()).or_default().push(event.cost_queries as f64);
+    }
+    costs
+}
+
 impl FigureCompared {
-    fn of(name: &'static str, better: Better, old: &[f64], new: &[f64], threshold: f64) -> Self {
+    fn of(name: &str, better: Better, old: &[f64], new: &[f64], threshold: f64) -> Self {
         let difference = difference_interval(old, new);
         let (before, after) = (median(old), median(new));
         let beyond = difference.median.abs() > threshold * before.abs();
@@ -189,7 +214,7 @@ impl FigureCompared {
         } else {
             Finding::Better
         };
-        Self { name, before, after, difference, finding }
+        Self { name: name.to_owned(), before, after, difference, finding }
     }
 }
 

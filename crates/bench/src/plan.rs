@@ -66,10 +66,23 @@ impl Parts {
         if is(Part::Matrix) {
             selection.check(scenario, file, own)?;
         }
+        let chooses = selection != Selection::default();
+        ensure!(
+            part != Some(Part::Ratios) || !chooses,
+            "{file}: --only, --processes, --at, --workload, --repeats and --repeat choose within the matrix \
+             or a curve: ratios are run whole"
+        );
+        ensure!(
+            !chooses || part.is_some() || scenario.matrix.is_some(),
+            "{file}: there is no [matrix] to choose from with --only, --processes, --at, --workload, \
+             --repeats or --repeat: add --part curve to choose from the curve"
+        );
+        // Who chooses within the matrix wants nothing else.
+        let others = part.is_some() || !chooses;
         Ok(Self {
             matrix: is(Part::Matrix).then_some(selection),
-            curve: is(Part::Curve).then_some(curve),
-            ratios: is(Part::Ratios),
+            curve: (is(Part::Curve) && others).then_some(curve),
+            ratios: is(Part::Ratios) && others,
         })
     }
 }

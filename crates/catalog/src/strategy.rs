@@ -157,7 +157,7 @@ impl NamespaceSettings {
         let options = NamespaceOptions {
             l1: matches!(self.tiers, Tiers::L1 | Tiers::L1L2).then(|| self.l1.clone()),
             l2: matches!(self.tiers, Tiers::L2 | Tiers::L1L2),
-            // Of a `ttl` entry nothing but its TTL makes an end.
+            // Of a `ttl` entry its TTL makes an end, and whoever invalidates it by name.
             coherent: self.strategy.is_told(),
             ..self.options.clone()
         };

@@ -44,9 +44,9 @@ async fn inspect(
     })))
 }
 
-/// `told`: whether Redis and the backplane have it. Else the change feed tells it later, but not under
-/// `ttl`. There `kept_elsewhere_ms` says for how long, at most, a process that does not hear of it keeps
-/// what it holds.
+/// `told`: whether Redis and the backplane have it; else `told_later`: whether the change feed tells it, which it
+/// does not under `ttl`. There `kept_elsewhere_ms` says for how long, at most, what is old can still be answered: by a
+/// process that does not hear of it, or, if L2 has not taken it, by all out of that.
 async fn make_old(
     path: Path<(String, String)>,
     state: Data<State>,
@@ -58,17 +58,26 @@ async fn make_old(
     let outcome = state.catalogue.make_old(view, id, version).await;
     tracing::info!(namespace = view.namespace(), %id, "a key was invalidated");
     let settings = state.catalogue.settings(view);
+    let is_told = matches!(outcome, Invalidation::Done);
+    let in_l1 = matches!(settings.tiers, Tiers::L1 | Tiers::L1L2);
+    let in_l2 = matches!(settings.tiers, Tiers::L2 | Tiers::L1L2);
     // Under any other strategy a process that hears nothing does not use what it holds.
-    let unproven =
-        settings.strategy == Strategy::Ttl && matches!(settings.tiers, Tiers::L1 | Tiers::L1L2);
+    let kept = match settings.strategy {
+        Strategy::Ttl if in_l2 && !is_told => {
+            settings.options.ttl.map(|ttl| ttl.saturating_add(settings.options.stale_for))
+        }
+        Strategy::Ttl if in_l1 => Some(settings.l1.ttl),
+        _ => None,
+    };
     let mut shown = json!({
         "namespace": view.namespace(),
         "key": id.to_string(),
         "version": version.to_string(),
-        "told": matches!(outcome, Invalidation::Done),
+        "told": is_told,
+        "told_later": !is_told && settings.strategy.is_told() && state.config.feed.enabled,
     });
-    if unproven {
-        shown["kept_elsewhere_ms"] = (settings.l1.ttl.as_millis() as u64).into();
+    if let Some(kept) = kept {
+        shown["kept_elsewhere_ms"] = (kept.as_millis() as u64).into();
     }
     Ok(HttpResponse::Ok().json(shown))
 }
@@ -99,6 +108,7 @@ async fn empty(namespace: Path<String>, state: Data<State>) -> Result<HttpRespon
         "namespace": view.namespace(),
         "epoch": epoch,
         "told": told,
+        "told_later": !told && state.config.feed.enabled,
     })))
 }
 

@@ -16,8 +16,9 @@ use larder_telemetry::{TelemetryOptions, check_filter};
 use super::ConfigError;
 use super::settings::{Config, NamespaceConfig};
 
-/// The relay reads, while the epochs are read anew.
-const FEED_CONNECTIONS: u32 = 2;
+/// The relay reads, while the epochs are read anew, while a process says that it is there, and while somebody who
+/// looks at the dashboard asks what all of them say.
+const FEED_CONNECTIONS: u32 = 4;
 
 impl Config {
     /// Where to listen.

@@ -133,7 +133,7 @@ impl Maker {
         let switching = &self.state.switching;
         switching.say(serde_json::to_string(&report).expect("numbers have a JSON form"));
         let processes = self.heard.borrow().as_ref().map(|said| {
-            Processes::of(switching.process(), self.address.to_string(), &report, said)
+            Processes::of(switching.process(), &self.address.to_string(), &report, said)
         });
         let beside = (costs, processes);
         let (point, snapshot) = self.window.snapshot(&self.state, &readings, &report, beside)?;

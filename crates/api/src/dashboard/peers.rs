@@ -4,6 +4,7 @@
 //! while somebody looks, and by the process that is looked at: one statement a second, of the relay's role
 //! where that is another one. Where Postgres does not answer, the page shows this process alone.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use larder_postgres::Report as Said;
@@ -126,8 +127,9 @@ impl Report {
 
 impl Processes {
     /// The process `name` on `address`, of which `own` is the newest, and those of `said`.
-    pub(super) fn of(name: &str, address: String, own: &Report, said: &[Said]) -> Self {
+    pub(super) fn of(name: &str, address: &str, own: &Report, said: &[Said]) -> Self {
         let mut all = own.clone();
+        let address = told_apart(address, name);
         let mut each = vec![Process { address, figures: Some(own.figures()) }];
         for other in said.iter().filter(|other| other.process != name) {
             let report: Option<Report> =
@@ -136,10 +138,23 @@ impl Processes {
                 all = all.and(report);
             }
             let figures = report.as_ref().map(Report::figures);
-            each.push(Process { address: other.address.clone(), figures });
+            let address = told_apart(&other.address, &other.process);
+            each.push(Process { address, figures });
         }
         Self { each, all: all.figures() }
     }
+}
+
+/// `address`, with a part of the process's name where others may listen on the same: in containers, all do on every
+/// address of theirs.
+fn told_apart(address: &str, name: &str) -> String {
+    let everywhere =
+        address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
+    if everywhere {
+        let short: String = name.chars().take(6).collect();
+        return format!("{address} ({short})");
+    }
+    address.to_owned()
 }
 
 /// Buckets as their finite bounds and their count, which JSON can hold.
@@ -161,6 +176,13 @@ mod written {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_that_listen_everywhere_are_told_apart_by_their_names() {
+        assert_eq!(told_apart("127.0.0.1:8080", "0123456789"), "127.0.0.1:8080");
+        assert_eq!(told_apart("0.0.0.0:8080", "0123456789"), "0.0.0.0:8080 (012345)");
+        assert_eq!(told_apart("[::]:8080", "ab"), "[::]:8080 (ab)");
+    }
 
     fn report(requests: u64, hits: u64, quick: u64) -> Report {
         let bounds = vec![(0.005, quick), (0.1, 10)];
@@ -199,7 +221,7 @@ mod tests {
             said("young", None),
             said("strange", Some("{\"format\": 7}".to_owned())),
         ];
-        let Processes { each, all } = Processes::of("here", "host:1".to_owned(), &own, &said);
+        let Processes { each, all } = Processes::of("here", "host:1", &own, &said);
         let shown: Vec<_> = each
             .iter()
             .map(|one| (&*one.address, one.figures.as_ref().map(|of| of.requests.all)))

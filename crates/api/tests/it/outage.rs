@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use larder_stack::{Topology, testing};
 
-use crate::support::{Process, eventually, service, service_on};
+use crate::support::{Process, eventually, larder, service, service_on};
 
 /// Asks `process` for pages with `clients` at a time until `stop`; answers by status, and those
 /// of 503 without `Retry-After`.
@@ -110,12 +110,35 @@ async fn the_service_starts_and_serves_without_redis() {
         return;
     }
     // Nothing listens on the discard port.
-    let service = service(&[("REDIS__NODES", "redis://127.0.0.1:9")]).await;
+    let summaries = "NAMESPACES__PRODUCT_SUMMARY__";
+    let settings = [
+        ("REDIS__NODES", "redis://127.0.0.1:9"),
+        (&format!("{summaries}STRATEGY"), "ttl"),
+        (&format!("{summaries}TIERS"), "l2"),
+        (&format!("{summaries}TTL_MS"), "7200000"),
+        (&format!("{summaries}L1_TTL_MS"), "3600000"),
+    ];
+    let service = service(&settings).await;
     let answer = service.get("/products/1").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.cache_status(), "larder; fwd=bypass; detail=redis-unavailable");
     let ready = service.get("/readyz").await;
     assert_eq!((ready.status.as_u16(), ready.json()["redis"].as_str()), (200, Some("down")));
+
+    // Nobody is made to believe that what could not be told is told later where it is not.
+    let invalidate = async |arguments: &[&str]| {
+        let (said, code) = larder(&service, &[&["invalidate"], arguments].concat()).await;
+        assert_eq!(code, 0, "{arguments:?}: {said}");
+        said
+    };
+    let said = invalidate(&["product-page", "--key", "1"]).await;
+    assert!(said.contains("the change feed tells them"), "{said}");
+    let said = invalidate(&["product-summary", "--key", "1"]).await;
+    assert!(said.contains("nothing tells them later") && said.contains("7200.0 s"), "{said}");
+    let said = invalidate(&["product-summary", "--key", "1", "--json"]).await;
+    let answer: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    assert!(answer["told"] == false && answer["told_later"] == false, "{answer}");
+    assert_eq!(answer["kept_elsewhere_ms"], 7_200_000, "{answer}");
 }
 
 async fn futures(load: &Load, process: &Process, clients: u64) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::again;
+use super::matrix::FILLING;
 use super::{Selection, Session};
 use crate::bed::{Api, mean_statement_ms, products_by_popularity};
-use crate::load::{ClosedLoop, Keys, Request, closed_loop, open_loop, poisson};
+use crate::load::{ClosedLoop, Keys, Request, closed_loop, in_order, open_loop, poisson};
 use crate::measure::{Labels, measured};
 use crate::results::Run;
 use crate::scenario::{Contender, Curve, Scenario, span};
@@ -124,13 +125,17 @@ pub async fn curve(
     let Some(curve) = &scenario.curve else { return Ok(()) };
     let url = session.bed.admin_url().to_owned();
     let load = &scenario.load;
-    let by_rank: Arc<[u32]> = products_by_popularity(&url).await?.into();
-    let keys = Keys::new(by_rank, scenario.workloads[0].exponent(), load.seed);
+    let by_rank = popular(&url, scenario).await?;
+    let keys = Keys::new(Arc::clone(&by_rank), scenario.workloads[0].exponent(), load.seed);
     let repeats = choice.repeats(curve);
     let chosen = scenario.strategies.iter().filter(|one| choice.takes(one));
     let mut strands = Vec::new();
     for contender in chosen {
         let api = session.api(contender, &url).await?;
+        if curve.fill && contender.tiers != "none" {
+            session.working_on(&format!("filling {}", contender.name()));
+            filled(session, scenario, contender, &api, &by_rank).await?;
+        }
         let rates = choice.rate.map(|rate| vec![rate]);
         strands.push(Strand { contender, api, rates, begun: false });
     }
@@ -148,6 +153,34 @@ pub async fn curve(
     }
     session.end_work();
     session.curve_measured(scenario.quick);
+    Ok(())
+}
+
+/// The products that the scenario's first workload asks for, most popular first.
+pub(super) async fn popular(url: &str, scenario: &Scenario) -> Result<Arc<[u32]>> {
+    let mut by_rank = products_by_popularity(url).await?;
+    if let Some(products) = scenario.workloads[0].products {
+        by_rank.truncate(products as usize);
+    }
+    Ok(by_rank.into())
+}
+
+/// Asks for each of `by_rank` once.
+async fn filled(
+    session: &mut Session,
+    scenario: &Scenario,
+    contender: &Contender,
+    api: &Api,
+    by_rank: &[u32],
+) -> Result<()> {
+    let connections = scenario.load.connections.min(FILLING);
+    let pages = by_rank.iter().map(|id| Request::get(scenario.view.path(*id)).about(*id));
+    let load = in_order(api.address().into(), connections, pages.collect());
+    let labels = Labels { workload: "fill".to_owned(), ..Labels::default() };
+    let run = measured(&session.bed, api, labels, load).await?;
+    let name = format!("fill for {}", contender.name());
+    session.counted(&name, &run.db_queries);
+    ensure!(run.errors == 0, "{name}: {} of {} pages were not answered", run.errors, run.requests);
     Ok(())
 }
 

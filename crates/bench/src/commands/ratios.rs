@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::curve::popular;
 use super::{Session, again};
-use crate::bed::{Api, products_by_popularity};
+use crate::bed::Api;
 use crate::load::{ClosedLoop, Keys, Request, closed_loop};
 use crate::measure::{Cpu, Labels, measured, median, median_interval};
 use crate::results::{Ratio, Run, Standing};
@@ -32,7 +33,7 @@ const AGAINST_NONE: f64 = 20.0;
 pub async fn ratios(session: &mut Session, scenario: &Scenario, file: &str) -> Result<()> {
     let Some(rounds) = scenario.ratios else { return Ok(()) };
     let url = session.bed.admin_url().to_owned();
-    let by_rank: Arc<[u32]> = products_by_popularity(&url).await?.into();
+    let by_rank = popular(&url, scenario).await?;
     let load = &scenario.load;
     let drawn: Arc<[u32]> =
         Keys::new(by_rank, scenario.workloads[0].exponent(), load.seed).draw(rounds.draws).into();

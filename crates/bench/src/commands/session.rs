@@ -169,9 +169,14 @@ impl Session {
         self.results.runs.push(run);
     }
 
-    /// Notes a check that does not hold where the two counts of `what` disagree.
+    /// Notes a check that does not hold where the two counts of `what`, in which nothing was broken on purpose,
+    /// are not equal.
     pub fn counted(&mut self, what: &str, queries: &DbQueries) {
-        if !queries.agree() {
+        self.agreed(what, queries, queries.equal());
+    }
+
+    fn agreed(&mut self, what: &str, queries: &DbQueries, agree: bool) {
+        if !agree {
             let name = format!("{what}: both counts of statements agree");
             self.check(&name, queries.both(), false);
         }
@@ -190,7 +195,8 @@ impl Session {
             event.steady_p99_ms
         ));
         if let Some(queries) = &event.db_queries {
-            self.counted(&format!("{}, {}", event.cell.label(), event.name), queries);
+            let what = format!("{}, {}", event.cell.label(), event.name);
+            self.agreed(&what, queries, queries.agree());
         }
         self.results.events.push(event);
     }

@@ -39,12 +39,11 @@ pub(super) fn section(results: &Results) -> Markup {
 }
 
 fn table(results: &Results) -> Markup {
-    let can_claim = !results.quick && results.broken_off.is_none();
     html! {
         div.wide { table {
             thead { tr {
                 th { "strategy" } th { "offered/s" } th { "answered/s" } th { "mean ms" } th { "p99 ms" }
-                th { "repeats (interval)" } th {}
+                th { "errors" } th { "repeats (interval)" } th {}
             } }
             tbody { @for point in &results.curve { tr {
                 td { (point.cell.label()) }
@@ -55,8 +54,9 @@ fn table(results: &Results) -> Markup {
                 td.n { (figure(point.achieved_rps)) }
                 td.n { (figure(point.mean_ms)) }
                 td.n { (figure(point.p99_ms)) }
+                td.n { (point.errors) }
                 td.n { (point.repeats) " (" (point.mean_ms.confidence()) ")" }
-                td { @if point.claim && can_claim { "claim" } @else { "no claim" } }
+                td { @if point.claim && results.can_claim() { "claim" } @else { "no claim" } }
             } } }
         } }
     }

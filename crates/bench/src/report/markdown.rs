@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::verdict::{claim, figures, sentence, staleness};
-use super::words::{TWO_RATIOS, by_server_cpu, figure, part, ratio, standing, times};
+use super::verdict::{claim, figures, saved, sentence, staleness};
+use super::words::{TWO_RATIOS, by_server_cpu, figure, ratio, standing, times};
 use super::{closed_loops, replays};
 use crate::results::{Results, Run, repeats};
 
@@ -82,7 +82,7 @@ fn verdicts(text: &mut String, results: &Results) {
         let _ = writeln!(text, "Chosen before anything was measured: {}.\n", headline.chosen());
     }
     text.push_str(
-        "| strategy | load | database queries saved | times as fast (mean) | (p99) | staleness p99, \
+        "| strategy | load | database queries saved, of what was possible | times as fast (mean) | (p99) | staleness p99, \
          longest | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for verdict in &results.verdicts {
@@ -91,7 +91,7 @@ fn verdicts(text: &mut String, results: &Results) {
             "| {} | {} | {} | {} | {} | {} | {} |",
             clean(&verdict.cell.label()),
             clean(&verdict.cell.workload),
-            part(verdict.queries_saved),
+            saved(verdict),
             times(verdict.times_faster_mean),
             times(verdict.times_faster_p99),
             staleness(verdict),
@@ -143,19 +143,21 @@ fn curve(text: &mut String, results: &Results) {
     }
     text.push_str(
         "## Response time against throughput\n\n| strategy | offered/s | answered/s | mean ms | p99 ms | \
-         repeats (interval) |\n| --- | --- | --- | --- | --- | --- |\n",
+         errors | repeats (interval) | |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for point in &results.curve {
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} ({}) |",
+            "| {} | {} | {} | {} | {} | {} | {} ({}) | {} |",
             clean(&point.cell.label()),
             point.offered_rps.map_or_else(|| "the most".to_owned(), |rate| format!("{rate:.0}")),
             figure(point.achieved_rps),
             figure(point.mean_ms),
             figure(point.p99_ms),
+            point.errors,
             point.repeats,
             point.mean_ms.confidence(),
+            if point.claim && results.can_claim() { "claim" } else { "no claim" },
         );
     }
     text.push('\n');
@@ -224,7 +226,7 @@ fn others<'a>(text: &mut String, title: &str, runs: impl Iterator<Item = &'a Run
 
 fn events(text: &mut String, results: &Results) {
     text.push_str("## What a restart and a lost server cost\n\n");
-    super::events::markdown(text, &results.events, clean);
+    super::events::markdown(text, results, clean);
     text.push_str(
         "| what | strategy | queries undisturbed | with it \
          | cost | errors | p99 ms |\n| --- | --- | --- | --- | --- | --- | --- |\n",

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::bars::{self, Bar};
 use super::chart::{self, Point};
 use super::words::figure;
-use crate::results::{Event, Results, Summary};
+use crate::results::{Results, Summary};
 
 pub(super) fn sections(results: &Results) -> Markup {
     let mut workloads: Vec<&str> = Vec::new();
@@ -25,7 +25,7 @@ pub(super) fn sections(results: &Results) -> Markup {
                 (table(&cells))
             }
         }
-        (events(&results.events))
+        (events(results))
     }
 }
 
@@ -116,14 +116,15 @@ fn table(cells: &[&Summary]) -> Markup {
     }
 }
 
-fn events(events: &[Event]) -> Markup {
+fn events(results: &Results) -> Markup {
+    let events = &results.events;
     html! {
         @if !events.is_empty() {
             h2 { "What a restart and a lost server cost" }
             p { "The same schedule was sent undisturbed just before, and what it took more with the event is "
-                "the cost. A rolling restart replaces the API processes one by one; the lost node is a "
+                "the cost, within the seconds of the load: what is asked for again later is not in it. A rolling restart replaces the API processes one by one; the lost node is a "
                 "primary of the Redis Cluster, whose replica takes over." }
-            (super::events::medians(events))
+            (super::events::medians(results))
             details { summary { "each of them" } div.wide { table {
                 thead { tr {
                     th { "what" } th { "strategy" } th { "repeat" } th { "queries undisturbed" }

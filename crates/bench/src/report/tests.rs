@@ -179,6 +179,40 @@ fn the_first_screen_says_what_was_saved_and_whether_that_is_a_claim() {
 }
 
 #[test]
+fn a_verdict_says_what_was_possible_and_claims_nothing_of_what_failed_or_could_not_be_saved() {
+    let all = compared(6);
+    let verdict = &all.verdicts[0];
+    let median = |interval: Option<Interval>| interval.map(|interval| interval.median);
+    // 1,000 queries without a cache; 100 with it, 77 of them loads, of which 70 are the floor.
+    assert_eq!(median(verdict.queries_saved), Some(0.9));
+    assert_eq!(median(verdict.most_saved), Some(0.907));
+    assert!(verdict.claim && verdict.errors == (0, 0), "{verdict:?}");
+    let said = "90.0 % (90.0 to 90.0)** of the database queries, of the 90.7 % (90.7 to 90.7) that any cache";
+    assert!(markdown::page(&all).contains(said), "{}", markdown::page(&all));
+
+    let mut failed = compared(6);
+    failed.runs[1].errors = 3;
+    failed.verdicts = verdicts(&failed.runs);
+    assert!(failed.verdicts[0].errors == (3, 0) && !failed.verdicts[0].claim);
+    for text in [page(&failed).into_string(), markdown::page(&failed)] {
+        assert!(text.contains("3 and 0 requests failed"), "{text}");
+        assert!(text.contains("no claim: requests failed"), "{text}");
+    }
+
+    let mut idle = compared(6);
+    for run in idle.runs.iter_mut().filter(|run| run.strategy == "none") {
+        run.db_queries.counted = 0;
+    }
+    idle.verdicts = verdicts(&idle.runs);
+    assert_eq!((idle.verdicts[0].queries_saved, idle.verdicts[0].most_saved), (None, None));
+    let text = markdown::page(&idle);
+    assert!(
+        text.contains("no database queries to save") && text.contains("there were none"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_verdict_is_about_what_was_chosen_beforehand_not_about_the_best() {
     let mut results = compared(6);
     let best: Vec<Run> = (1..=6).map(|number| repeat("write-through", number, 10)).collect();

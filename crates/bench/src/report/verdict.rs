@@ -58,7 +58,7 @@ fn table(results: &Results) -> Markup {
     html! {
         div.wide { table {
             thead { tr {
-                th { "strategy" } th { "load" } th { "database queries saved" }
+                th { "strategy" } th { "load" } th { "database queries saved (interval), of what was possible" }
                 th { "times as fast (mean)" } th { "times as fast (p99)" }
                 th { "staleness p99, longest" } th { "wrong / sampled" } th { "repeats (interval)" } th {}
             } }
@@ -66,14 +66,14 @@ fn table(results: &Results) -> Markup {
                 @for verdict in &results.verdicts {
                     tr.chosen[is_headline(verdict)] {
                         td { (verdict.cell.label()) } td { (verdict.cell.workload) }
-                        td.n { (part(verdict.queries_saved)) }
+                        td.n { (saved(verdict)) }
                         td.n { (times(verdict.times_faster_mean)) }
                         td.n { (times(verdict.times_faster_p99)) }
                         td.n { (staleness(verdict)) }
                         td.n { @if let Some((stale, sampled)) = verdict.stale_of_sampled {
                             (stale) " / " (sampled)
                         } }
-                        td.n { (verdict.repeats) " (" (verdict.queries_saved.confidence()) ")" }
+                        td.n { (verdict.repeats) " (" (verdict.times_faster_mean.confidence()) ")" }
                         td { (claim(verdict, results)) }
                     }
                 }
@@ -140,18 +140,41 @@ fn with_emphasis(text: &str) -> Markup {
 
 /// A verdict in a sentence, every figure with its interval; the figures are in pairs of asterisks.
 pub(super) fn sentence(verdict: &Verdict) -> String {
+    let Verdict { cell, baseline, .. } = verdict;
+    let saved = match (verdict.queries_saved, verdict.most_saved) {
+        (None, _) => "saved **nothing**, for there were no database queries to save,".to_owned(),
+        (Some(saved), None) => format!("saved **{}** of the database queries", part(saved)),
+        (Some(saved), Some(most)) => format!(
+            "saved **{}** of the database queries, of the {} that any cache could have saved,",
+            part(saved),
+            part(most)
+        ),
+    };
+    let errors = match verdict.errors {
+        (0, 0) => String::new(),
+        (ours, theirs) => format!(
+            " **{ours} and {theirs} requests failed**, which are quick and ask nothing: the figures say \
+             little."
+        ),
+    };
     format!(
-        "{} saved **{}** of the database queries under {}, compared with {}. It answered **{}** times as fast \
-         on average and **{}** times as fast at the 99th percentile, {}. Intervals hold with {}.",
-        verdict.cell.label(),
-        part(verdict.queries_saved),
-        verdict.cell.workload,
-        verdict.baseline.label(),
+        "{} {saved} under {}, compared with {}. It answered **{}** times as fast on average and **{}** times \
+         as fast at the 99th percentile, {}. Intervals hold with {}.{errors}",
+        cell.label(),
+        cell.workload,
+        baseline.label(),
         times(verdict.times_faster_mean),
         times(verdict.times_faster_p99),
         how_stale(verdict),
-        verdict.queries_saved.confidence(),
+        verdict.times_faster_mean.confidence(),
     )
+}
+
+/// What was saved of the queries, and how much could have been.
+pub(super) fn saved(verdict: &Verdict) -> String {
+    let Some(saved) = verdict.queries_saved else { return "there were none".to_owned() };
+    let most = verdict.most_saved.map(|most| format!(" of {:.1} %", most.median * 100.0));
+    part(saved) + &most.unwrap_or_default()
 }
 
 fn how_stale(verdict: &Verdict) -> String {
@@ -186,6 +209,8 @@ pub(super) fn claim(verdict: &Verdict, results: &Results) -> &'static str {
         "no claim: too few repeats"
     } else if verdict.claim {
         "claim"
+    } else if verdict.errors != (0, 0) {
+        "no claim: requests failed"
     } else {
         "no claim: the load generator does not vouch for it"
     }

@@ -14,8 +14,11 @@ pub struct CurvePoint {
     pub offered_rps: Option<f64>,
     /// How often it was measured.
     pub repeats: usize,
-    /// Whether that is often enough, and the load generator vouches for each.
+    /// Whether that is often enough, the load generator vouches for each, and every request was answered.
     pub claim: bool,
+    /// Errors in all repeats.
+    #[serde(default)]
+    pub errors: u64,
     /// Answers a second.
     pub achieved_rps: Interval,
     /// Mean latency in milliseconds.
@@ -50,11 +53,13 @@ impl CurvePoint {
             median_interval(&runs.iter().map(|run| of(run)).collect::<Vec<_>>())
         };
         let certified = runs.iter().all(|run| run.generator.not_certified.is_none());
+        let errors = runs.iter().map(|run| run.errors).sum();
         Self {
             cell: Cell::of(runs[0]),
             offered_rps: runs[0].offered_rps,
             repeats: runs.len(),
-            claim: certified && runs.len() >= REPEATS_FOR_A_CLAIM,
+            claim: certified && errors == 0 && runs.len() >= REPEATS_FOR_A_CLAIM,
+            errors,
             achieved_rps: over(|run| run.achieved_rps),
             mean_ms: over(|run| run.latency_ms.mean),
             p99_ms: over(|run| run.latency_ms.p99),

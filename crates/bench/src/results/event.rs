@@ -15,7 +15,7 @@ pub struct Event {
     pub cell: Cell,
     /// Which repeat this is.
     pub repeat: u32,
-    /// Seconds of each of the two loads.
+    /// Seconds of each of the two loads: what is loaded again later is in no figure.
     pub seconds: f64,
     /// Statements while nothing happened …
     pub steady_queries: u64,
@@ -32,6 +32,12 @@ pub struct Event {
     pub requests: u64,
     /// Of those, errors.
     pub errors: u64,
+    /// Errors while nothing happened.
+    #[serde(default)]
+    pub steady_errors: u64,
+    /// Why the load generator does not vouch for one of the two loads; none: it does.
+    #[serde(default)]
+    pub not_certified: Option<String>,
     /// 99th percentile of the latency while nothing happened …
     pub steady_p99_ms: f64,
     /// … and with the event.
@@ -49,8 +55,11 @@ pub struct EventSummary {
     pub cell: Cell,
     /// How many repeats there are.
     pub repeats: usize,
-    /// Whether they are enough for a claim.
+    /// Whether they are enough for a claim, the load generator vouches for all, and every request was answered
+    /// while nothing happened.
     pub claim: bool,
+    /// Seconds of each load.
+    pub seconds: f64,
     /// What it cost in statements: each repeat against the undisturbed load just before it.
     pub cost_queries: Interval,
     /// Statements of the undisturbed loads.
@@ -82,11 +91,24 @@ pub fn event_summaries(events: &[Event]) -> Vec<EventSummary> {
 pub fn with_events(mut summaries: Vec<Summary>, events: &[Event]) -> Vec<Summary> {
     for event in event_summaries(events) {
         if let Some(summary) = summaries.iter_mut().find(|summary| summary.cell == event.cell) {
-            let name = format!("{}_queries", event.name.replace('-', "_"));
+            let name = figure(&event.name);
             summary.metrics.push(Metric { name, value: event.cost_queries });
         }
     }
     summaries
+}
+
+/// What the cost of an event called `name` is called among the figures of its cell.
+fn figure(name: &str) -> String {
+    format!("{}_queries", name.replace('-', "_"))
+}
+
+impl Event {
+    /// What its cost is called among the figures of its cell.
+    #[must_use]
+    pub fn figure(&self) -> String {
+        figure(&self.name)
+    }
 }
 
 impl EventSummary {
@@ -99,7 +121,11 @@ impl EventSummary {
             name: first.name.clone(),
             cell: first.cell.clone(),
             repeats: all.len(),
-            claim: all.len() >= REPEATS_FOR_A_CLAIM,
+            claim: all.len() >= REPEATS_FOR_A_CLAIM
+                && all
+                    .iter()
+                    .all(|event| event.steady_errors == 0 && event.not_certified.is_none()),
+            seconds: first.seconds,
             cost_queries: over(|event| event.cost_queries as f64),
             steady_queries: over(|event| event.steady_queries as f64),
             p99_ms: over(|event| event.p99_ms),
@@ -134,6 +160,8 @@ mod tests {
             unknown: 0,
             requests: 2_400,
             errors: 1,
+            steady_errors: 0,
+            not_certified: None,
             steady_p99_ms: 3.0,
             p99_ms: 9.0,
             max_ms: 20.0,
@@ -168,6 +196,11 @@ mod tests {
         assert!(found.iter().all(|one| one.claim && (one.repeats, one.errors) == (6, 6)));
         assert!(found[0].cost_queries.coverage >= 0.95);
         assert!(!event_summaries(&events[..15])[0].claim, "five repeats are too few");
+        let mut late = events.clone();
+        late[0].not_certified = Some("late".into());
+        late[1].steady_errors = 1;
+        let claims: Vec<bool> = event_summaries(&late).iter().map(|one| one.claim).collect();
+        assert_eq!(claims, [false, false, true]);
         let cell = events[0].cell.clone();
         let summary = Summary { cell, repeats: 6, claim: true, metrics: Vec::new() };
         let summaries = with_events(vec![summary], &events);

@@ -221,6 +221,12 @@ impl Results {
         Ok(results)
     }
 
+    /// Whether anything of it may be a claim.
+    #[must_use]
+    pub const fn can_claim(&self) -> bool {
+        !self.quick && self.broken_off.is_none()
+    }
+
     /// The verdicts that are about the strategy which was chosen for that beforehand, one for each load.
     pub fn headlines(&self) -> impl Iterator<Item = &Verdict> {
         let is_of = move |verdict: &&Verdict| {

@@ -233,6 +233,14 @@ impl Run {
         let queries = self.db_queries.counted - self.db_queries.sampled;
         queries as f64 * 1_000.0 / self.requests.max(1) as f64
     }
+
+    /// The same if no more had been loaded than the floor; none where that is not known.
+    #[must_use]
+    pub fn fewest_queries_per_1000(&self) -> Option<f64> {
+        let DbQueries { counted, sampled, loads, floor, .. } = self.db_queries;
+        let fewest = (counted - sampled).saturating_sub(loads) + floor?.min(loads);
+        Some(fewest as f64 * 1_000.0 / self.requests.max(1) as f64)
+    }
 }
 
 impl LatencyMs {
@@ -279,6 +287,12 @@ impl DbQueries {
     #[must_use]
     pub const fn agree(&self) -> bool {
         self.apart == 0 && apart(self.counted, self.unknown, self.pg_stat_statements) == 0
+    }
+
+    /// Whether both counts are equal, for each process: as they must be where nothing was broken on purpose.
+    #[must_use]
+    pub const fn equal(&self) -> bool {
+        self.agree() && self.counted == self.pg_stat_statements
     }
 
     /// Both counts, for people.

@@ -13,8 +13,17 @@ pub struct Verdict {
     pub cell: Cell,
     /// … with what.
     pub baseline: Cell,
-    /// The part of the database's statements that was saved, for the same number of requests.
-    pub queries_saved: Interval,
+    /// The part of the database's statements that was saved, for the same number of requests; none: there were
+    /// none to save.
+    pub queries_saved: Option<Interval>,
+    /// The most of them that any cache could have saved, with these writes and this TTL: what is left then is the
+    /// floor, and the statements that are no loads. None where the floor is not known.
+    #[serde(default)]
+    pub most_saved: Option<Interval>,
+    /// Errors of this one, and of what it is compared with, over the repeats. A refusal is quick, and asks
+    /// nothing: figures of a cell with errors are no claim.
+    #[serde(default)]
+    pub errors: (u64, u64),
     /// How many times as fast the mean answer is.
     pub times_faster_mean: Interval,
     /// How many times as fast the 99th percentile is.
@@ -41,7 +50,7 @@ pub struct Verdict {
     pub stale_of_sampled: Option<(u64, u64)>,
     /// Repeats of each.
     pub repeats: usize,
-    /// Whether there are enough of them, and the load generator vouches for all.
+    /// Whether there are enough of them, the load generator vouches for all, and every request was answered.
     pub claim: bool,
 }
 
@@ -94,18 +103,27 @@ impl Verdict {
             let known: Option<Vec<f64>> = pairs.iter().map(|(run, _)| of(run)).collect();
             known.map(|values| median_interval(&values))
         };
+        let saved = |of: fn(&Run) -> Option<f64>| {
+            let each: Option<Vec<f64>> = pairs
+                .iter()
+                .map(|(run, other)| {
+                    let baseline = other.queries_per_1000();
+                    (baseline > 0.0).then(|| of(run).map(|queries| 1.0 - queries / baseline))?
+                })
+                .collect();
+            each.map(|values| median_interval(&values))
+        };
+        let errors = pairs.iter().fold((0, 0), |(ours, theirs), (run, other)| {
+            (ours + run.errors, theirs + other.errors)
+        });
         let sampled: u64 = pairs.iter().filter_map(|(run, _)| run.sampled_reads).sum();
         let stale: u64 = pairs.iter().filter_map(|(run, _)| run.stale_reads).sum();
         Some(Self {
             cell: cell.clone(),
             baseline: baseline.clone(),
-            queries_saved: over(|run, other| {
-                match (run.queries_per_1000(), other.queries_per_1000()) {
-                    // Where none are asked there are none to save.
-                    (0.0, 0.0) => 0.0,
-                    (queries, baseline) => 1.0 - queries / baseline.max(1e-9),
-                }
-            }),
+            queries_saved: saved(|run| Some(run.queries_per_1000())),
+            most_saved: saved(Run::fewest_queries_per_1000),
+            errors,
             times_faster_mean: over(|run, other| {
                 other.latency_ms.mean / run.latency_ms.mean.max(1e-9)
             }),
@@ -123,7 +141,7 @@ impl Verdict {
             staleness_beyond: pairs.iter().any(|(run, _)| run.staleness_ms.beyond > 0),
             stale_of_sampled: (sampled > 0).then_some((stale, sampled)),
             repeats: pairs.len(),
-            claim: certified && pairs.len() >= REPEATS_FOR_A_CLAIM,
+            claim: certified && errors == (0, 0) && pairs.len() >= REPEATS_FOR_A_CLAIM,
         })
     }
 }

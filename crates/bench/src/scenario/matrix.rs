@@ -50,9 +50,12 @@ pub struct Matrix {
     #[serde(default)]
     pub sample: f64,
     /// What happens to the service after each measurement of a cached strategy in an open loop, while its
-    /// schedule is sent again; and once again undisturbed before.
+    /// schedule is sent again; and again undisturbed just before.
     #[serde(default)]
     pub events: Vec<EventKind>,
+    /// Seconds of each of these loads; none: as many as are measured.
+    #[serde(default)]
+    pub event_seconds: Option<f64>,
 }
 
 /// What happens to a running service.
@@ -147,12 +150,18 @@ impl Matrix {
         if !self.warm_up_rate.is_none_or(|rate| (1.0..=1e6).contains(&rate)) {
             return fault("warm_up_rate", "must be from 1 to 1000000 requests a second");
         }
+        if !self.event_seconds.is_none_or(|seconds| span(seconds, 0.1)) {
+            return fault("event_seconds", "must be from 0.1 to 3600");
+        }
         let fastest = self.rates.iter().copied().fold(0.0, f64::max);
         let before = self.warm_up_rate.unwrap_or(fastest) * self.warm_up_seconds;
         let (rate, seconds, most) = if self.warm_up_rate.is_some() && before > MOST_REQUESTS {
             ("warm_up_rate", "warm_up_seconds", before)
         } else if before > fastest * self.seconds {
             ("rates", "warm_up_seconds", before)
+        } else if self.event_seconds.is_some_and(|seconds| seconds > self.seconds) {
+            let seconds = self.event_seconds.unwrap_or_default();
+            ("rates", "event_seconds", fastest * seconds)
         } else {
             ("rates", "seconds", fastest * self.seconds)
         };

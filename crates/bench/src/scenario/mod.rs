@@ -107,6 +107,10 @@ pub struct LoadShape {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Curve {
+    /// Whether every page that is asked for is asked for once before: else the cache grows warmer from turn to
+    /// turn, and repeats are not alike.
+    #[serde(default)]
+    pub fill: bool,
     /// Seconds before anything is measured.
     pub warm_up_seconds: f64,
     /// Seconds of the closed loop that finds the most a strategy can carry.

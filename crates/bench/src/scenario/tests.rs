@@ -61,7 +61,7 @@ fn scenarios_take_no_longer_than_is_said_of_them() {
     // Seconds of a run beside its loads, and of connecting a thousand connections.
     let (around, connecting) = (4.0, 0.25);
     for (file, minutes) in [
-        ("memory-or-distributed.toml", 37.0),
+        ("memory-or-distributed.toml", 55.0),
         ("users-distributed.toml", 25.0),
         ("workloads.toml", 20.0),
     ] {
@@ -71,18 +71,18 @@ fn scenarios_take_no_longer_than_is_said_of_them() {
         let mut seconds = 0.0;
         for contender in &scenario.strategies {
             let cached = contender.tiers != "none";
-            let events = if cached { matrix.events.len() } else { 0 };
-            let again = if events > 0 { 1 + events } else { 0 };
+            let event = matrix.event_seconds.unwrap_or(matrix.seconds);
+            let events = if cached { 2.0 * matrix.events.len() as f64 * event } else { 0.0 };
             for (replicas, level) in matrix
                 .replicas
                 .iter()
                 .flat_map(|n| matrix.levels().into_iter().map(move |l| (n, l)))
             {
-                let passes = if matches!(level, Level::Rate(_)) { 1 + again } else { 1 };
+                let events = if matches!(level, Level::Rate(_)) { events } else { 0.0 };
                 let users = if let Level::Users(users) = level { users } else { 0 };
                 let filling = if matrix.fill { 3.0 } else { 0.0 };
                 let connect = f64::from(users * replicas) / 1e3 * connecting;
-                let loads = matrix.warm_up_seconds + matrix.seconds * passes as f64;
+                let loads = matrix.warm_up_seconds + matrix.seconds + events;
                 seconds += around + filling + connect + loads;
             }
         }

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/quick.toml");
+const CURVES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/product-page-quick.toml");
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/product-page-quick.toml");
 
@@ -50,7 +51,7 @@ fn what_cannot_be_read_is_named() {
     let keys = folder.path().join("keys.csv");
     std::fs::write(&keys, "key\nx\nx\n").expect("writes");
     let keys = keys.to_str().expect("UTF-8");
-    let cases: [(&[&str], i32, &str); 37] = [
+    let cases: [(&[&str], i32, &str); 39] = [
         (&["advise", "no-such.log"], 64, "no-such.log"),
         (&["advise", log], 65, "line 1: there is no request in quotes"),
         (&["advise", keys, "--writes", keys], 64, "tells no times"),
@@ -91,6 +92,8 @@ fn what_cannot_be_read_is_named() {
         (&["--stack", "running", "run", EVENTS], 64, "redis-node-loss kills a server"),
         (&["compare", results, results, "--threshold", "much"], 64, "--threshold"),
         (&["verify", "--strategy", "magic"], 64, "read-through, write-through"),
+        (&["run", CURVES, "--only", "none/none"], 64, "add --part curve"),
+        (&["run", CURVES, "--part", "ratios", "--repeats", "2"], 64, "ratios are run whole"),
         (&["verify", "--tiers", "l3"], 64, "possible values: none, l1, l2, l1+l2"),
         (&["all", "--quick", "--data", "no-such-data"], 64, "no-such-data (--data"),
         (&["all", "--data", results], 64, "traces/web07.trace.xz"),

@@ -91,7 +91,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
 
     /// [`put`](Self::put) of a value with tags or a TTL of its own.
     pub async fn publish(&self, key: &K, made: Loaded<V>) -> Publication {
-        self.publish_under(&Token::none(), key, made).await
+        let place = self.inner.place(key);
+        self.publish_under(&Token::none(), key, made, place).await
     }
 
     /// Loads `key` anew after a write that made `version`, and publishes what the load brings.
@@ -106,6 +107,8 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
     {
         let inner = &self.inner;
         let redis_key = inner.keys.key(key);
+        // Before it is loaded: what is invalidated meanwhile keeps the value out of L1.
+        let place = inner.place(key);
         let token = inner.try_lease(&redis_key).await;
         let load = inner.load(async { load.await.map_err(Into::into) });
         let loaded = match (&inner.l2, &token) {
@@ -115,7 +118,7 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         let problem = match loaded {
             Ok((made, _cost)) if made.version >= version => {
                 let token = token.unwrap_or_else(Token::none);
-                let publication = self.publish_under(&token, key, made).await;
+                let publication = self.publish_under(&token, key, made, place).await;
                 if publication == Publication::Superseded {
                     // What is there as new came without this lease.
                     inner.give_back(&redis_key, Some(token)).await;
@@ -133,7 +136,14 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
         }
     }
 
-    async fn publish_under(&self, token: &Token, key: &K, made: Loaded<V>) -> Publication {
+    /// `place`: `key`'s, from before the value was read.
+    async fn publish_under(
+        &self,
+        token: &Token,
+        key: &K,
+        made: Loaded<V>,
+        place: Option<Place>,
+    ) -> Publication {
         let Loaded { value, version, ttl, tags } = made;
         let inner = &self.inner;
         inner.raise_floor(version.epoch);
@@ -144,20 +154,18 @@ impl<K: CacheKey, V: CacheValue> Cache<K, V> {
                 Invalidation::Unavailable(why) => Publication::Unavailable(why),
             };
         }
-        let place = inner.place(key);
         let publication = match &inner.l2 {
             None => Publication::Stored,
             Some(l2) => {
                 let cost = Duration::ZERO;
                 let Some(entry) = inner.envelope(version, (value.as_ref(), &tags), cost, life)
                 else {
-                    inner.forget(key, version);
-                    inner.go_ahead(key, version);
+                    // What cannot be stored must not leave an older one where it is.
+                    Box::pin(self.invalidate(key, version)).await;
                     return Publication::NotEncodable;
                 };
                 if let Err(error) = inner.set_barriers(l2, &tags).await {
-                    inner.forget(key, version);
-                    inner.go_ahead(key, version);
+                    Box::pin(self.invalidate(key, version)).await;
                     return Publication::Unavailable(error.reason());
                 }
                 let redis_key = inner.keys.key(key);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use larder::{
-    CallOptions, GetError, Invalidation, L1Options, Lookup, Miss, NamespaceOptions, Tier, Version,
+    CallOptions, GetError, Invalidation, L1Options, Loaded, Lookup, Miss, NamespaceOptions, Tier,
+    Version,
 };
 use larder_stack::{Topology, testing};
 use tokio::time::{sleep, timeout};
@@ -81,6 +82,24 @@ async fn a_version_that_does_not_exist_is_answered_by_the_origin_at_once() {
     for _ in 0..3 {
         let lookup = not_older(&alone, bogus, &origin).await.expect("is loaded");
         assert_eq!((lookup.version, lookup.tier), (newest, Tier::Origin));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_invalidated_while_a_writer_read_it_anew_does_not_enter() {
+    for l2 in [false, true] {
+        let process = alone(NamespaceOptions { l2, ..both_tiers() });
+        let key = "a".to_owned();
+        let loaded = |counter| Ok::<_, std::io::Error>(Loaded::found(v(counter), bytes(counter)));
+        let written = process.republish(&key, v(5), async {
+            // It was read; then this process hears of the next write.
+            process.invalidate(&key, v(6)).await;
+            loaded(5)
+        });
+        Box::pin(written).await;
+        let lookup =
+            process.get_with(&key, move || std::future::ready(loaded(6))).await.expect("loads");
+        assert_eq!((lookup.version, lookup.tier), (v(6), Tier::Origin), "l2: {l2}");
     }
 }
 

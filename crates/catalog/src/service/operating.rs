@@ -14,8 +14,8 @@ impl<R: ProductRepository> Catalogue<R> {
         }
     }
 
-    /// Makes old what is held of `id` before `version`, which Postgres gave to it. Under `ttl` other
-    /// processes keep what they hold themselves.
+    /// Makes old what is held of `id` before `version`, which Postgres gave to it. Under `ttl` a
+    /// process that does not hear the backplane keeps what it holds itself, and the change feed tells nobody.
     pub async fn make_old(&self, view: View, id: ProductId, version: Version) -> Invalidation {
         match view {
             View::ProductPage => self.inner.pages.make_old(id, version).await,

@@ -9,7 +9,7 @@ use crate::results;
 use crate::scenario::{Contender, EventKind, Level, Scenario, Workload};
 
 /// Which part of a scenario's matrix is run; all of it unless something is chosen.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Selection {
     /// Only this strategy and these tiers: read-through/l1+l2
     #[arg(long, value_name = "STRATEGY/TIERS")]

@@ -17,9 +17,11 @@ pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'
         let Some(first) = runs.first() else { continue };
         let cell_of_first = results::Cell::of(first);
         let name = format!("{}, {}", cell_of_first.label(), first.workload);
-        agreement(session, &name, runs.iter().map(|run| run.db_queries));
-        events(session, &name, &cell_of_first);
-        if scenario.must.no_errors && !scenario.must.may_fail(cell.contender) {
+        let queries: Vec<DbQueries> = runs.iter().map(|run| run.db_queries).collect();
+        agreement(session, &name, &queries, queries.iter().all(DbQueries::equal));
+        let no_errors = scenario.must.no_errors && !scenario.must.may_fail(cell.contender);
+        events(session, &name, &cell_of_first, no_errors);
+        if no_errors {
             let errors: u64 = runs.iter().map(|run| run.errors).sum();
             let requests: u64 = runs.iter().map(|run| run.requests).sum();
             let found = format!("{errors} errors in {requests} requests");
@@ -40,27 +42,34 @@ pub(super) fn checks(session: &mut Session, scenario: &Scenario, cells: &[Cell<'
     }
 }
 
-/// Whether both counts agree in all of `queries`.
-fn agreement(session: &mut Session, name: &str, queries: impl Iterator<Item = DbQueries> + Clone) {
-    let counted: u64 = queries.clone().map(|queries| queries.counted).sum();
-    let unknown: u64 = queries.clone().map(|queries| queries.unknown).sum();
-    let postgres: u64 = queries.clone().map(|queries| queries.pg_stat_statements).sum();
+/// Notes whether both counts `agree` in all of `queries`.
+fn agreement(session: &mut Session, name: &str, queries: &[DbQueries], agree: bool) {
+    let sum = |of: fn(&DbQueries) -> u64| queries.iter().map(of).sum::<u64>();
+    let (counted, postgres) = (sum(|one| one.counted), sum(|one| one.pg_stat_statements));
     let mut found = format!("{counted} counted, {postgres} by Postgres");
+    let unknown = sum(|one| one.unknown);
     if unknown > 0 {
         found += &format!(", {unknown} of unknown outcome");
     }
-    let agree = queries.into_iter().all(|queries| queries.agree());
     session.check(&format!("{name}: both counts of statements agree"), found, agree);
 }
 
 /// The same of the loads with events.
-fn events(session: &mut Session, name: &str, cell: &results::Cell) {
+fn events(session: &mut Session, name: &str, cell: &results::Cell, no_errors: bool) {
     let mut kinds: BTreeMap<String, Vec<DbQueries>> = BTreeMap::new();
+    let mut steady_errors = 0;
     for event in session.results().events.iter().filter(|event| event.cell == *cell) {
         kinds.entry(event.name.clone()).or_default().extend(event.db_queries);
+        steady_errors += event.steady_errors;
+    }
+    if no_errors && !kinds.is_empty() {
+        let name = format!("{name}, undisturbed beside events: every request is answered");
+        session.check(&name, format!("{steady_errors} errors"), steady_errors == 0);
     }
     for (kind, queries) in kinds {
-        agreement(session, &format!("{name}, {kind}"), queries.into_iter());
+        // What was under way when something broke may have been carried out or not.
+        let agree = queries.iter().all(DbQueries::agree);
+        agreement(session, &format!("{name}, {kind}"), &queries, agree);
     }
 }
 

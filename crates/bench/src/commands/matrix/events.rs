@@ -13,12 +13,17 @@ use super::ground::Ground;
 use super::loads::{Part, all_requests, schedule};
 use crate::bed::{Api, Bed, Replicas};
 use crate::load::{OpenLoop, open_loop};
-use crate::measure::{Counts, Snapshot, redis_nodes};
+use crate::measure::{Counts, Generator, Snapshot, redis_nodes};
 use crate::results::{DbQueries, Event, LatencyMs};
 use crate::scenario::{EventKind, span};
 
-/// Sends the schedule that was just measured, and so has filled the cache, once more undisturbed, and then
-/// once for each event of the scenario; what the event cost is what it took more than the undisturbed one.
+/// A node is lost after this part of the load: most of it is left for the replica to take over in, and for what
+/// was lost to be asked for again.
+const BEFORE_A_LOSS: u32 = 16;
+
+/// For each event of the scenario, sends one schedule undisturbed, and then again with the event; what the event
+/// cost is what that took more. Each has an undisturbed load of its own just before it, for what an earlier
+/// one has left in the caches is not what was there before it.
 pub(super) async fn events(
     session: &mut Session,
     ground: &Ground<'_>,
@@ -31,14 +36,15 @@ pub(super) async fn events(
     if ground.matrix.events.is_empty() || cell.contender.tiers == "none" {
         return Ok(());
     }
-    let around = Around { ground, cell, rate, repeat, length: span(ground.matrix.seconds) };
-    let steady = around.pass(&session.bed, replicas, None).await?;
-    let what = format!("{}, {}, undisturbed", cell.contender.name(), cell.workload());
-    session.counted(&what, &DbQueries::of(&steady.counts, None));
+    let length = span(ground.matrix.event_seconds.unwrap_or(ground.matrix.seconds));
+    let around = Around { ground, cell, rate, repeat, length };
     // The lost node last: it is not back before the processes have ended.
     let mut kinds = ground.matrix.events.clone();
     kinds.sort_by_key(|kind| *kind == EventKind::RedisNodeLoss);
     for kind in kinds {
+        let steady = around.pass(&session.bed, replicas, None).await?;
+        let what = format!("{}, {}, undisturbed", cell.contender.name(), cell.workload());
+        session.counted(&what, &DbQueries::of(&steady.counts, None));
         let disturbed = around.pass(&session.bed, replicas, Some(kind)).await?;
         session.event(around.event(kind, &steady, &disturbed, session.bed.db_latency()));
     }
@@ -83,7 +89,7 @@ impl Around<'_> {
                 None => Ok(Counts::default()),
                 Some(EventKind::RollingRestart) => self.restart(replicas, new, &mut earlier).await,
                 Some(EventKind::RedisNodeLoss) => {
-                    sleep(self.length / 8).await;
+                    sleep(self.length / BEFORE_A_LOSS).await;
                     lose_a_primary(bed).await.map(|()| Counts::default())
                 }
             }
@@ -133,6 +139,9 @@ impl Around<'_> {
         let queries = |pass: &Pass| pass.counts.counted - pass.counts.sampled;
         let latency = |pass: &Pass| LatencyMs::of(&pass.open.outcome);
         let (outcome, counts) = (&disturbed.open.outcome, &disturbed.counts);
+        let late = [steady, disturbed].map(|pass| pass.open.late_p99_ms);
+        let late = late.into_iter().reduce(f64::max);
+        let generator = Generator::judge(0.0, self.length.as_secs_f64(), 1, late);
         Event {
             name: kind.as_str().to_owned(),
             cell: self.cell.in_results(db_latency.map(|latency| latency.as_secs_f64() * 1e3)),
@@ -145,6 +154,8 @@ impl Around<'_> {
             unknown: counts.unknown,
             requests: outcome.answered,
             errors: outcome.errors,
+            steady_errors: steady.open.outcome.errors,
+            not_certified: generator.not_certified,
             steady_p99_ms: latency(steady).p99,
             p99_ms: latency(disturbed).p99,
             max_ms: latency(disturbed).max,

@@ -14,11 +14,16 @@ use crate::load::{
     poisson,
 };
 use crate::measure::{Labels, Loaded, measured_by};
+use crate::results::Run;
 use crate::scenario::{Level, Matrix, Stream, span};
 use crate::workload::Pace;
 
 /// Streams of requests that one load may draw from: one for each user, and more than there are users.
 const STREAMS: u64 = 1 << 20;
+
+/// Connections that fill a cache, at the most: half of what a process loads at once, so that none is turned away
+/// while it makes its connections to Postgres.
+pub(in crate::commands) const FILLING: usize = 8;
 
 /// Which load of a repeat: no two of them draw the same requests.
 #[derive(Clone, Copy)]
@@ -57,10 +62,10 @@ pub(super) async fn warm_up(
     let mut before = Vec::new();
     // Without a cache there is nothing to fill.
     if matrix.fill && cell.contender.tiers != "none" {
-        let connections = ground.scenario.load.connections;
+        let connections = ground.scenario.load.connections.min(FILLING);
         let load = in_order(replicas.targets(), connections, every_page(ground, cell));
         let filled = measured_by(&session.bed, replicas.apis(), labels(), load).await?;
-        session.counted(&format!("fill of {}", cell.workload()), &filled.run.db_queries);
+        prepared(session, ground, &format!("fill for {}", named(cell)), &filled.run);
         before = filled.sent;
     }
     if let Some(level) = warm_up_level(matrix, cell) {
@@ -75,10 +80,23 @@ pub(super) async fn warm_up(
             }
         };
         let warm = measured_by(&session.bed, replicas.apis(), labels(), load).await?;
-        session.counted(&format!("warm-up of {}", cell.workload()), &warm.run.db_queries);
+        prepared(session, ground, &format!("warm-up for {}", named(cell)), &warm.run);
         before.extend(warm.sent);
     }
     Ok(before)
+}
+
+fn named(cell: &Cell<'_>) -> String {
+    format!("{}, {} processes, {}", cell.contender.name(), cell.replicas, cell.workload())
+}
+
+/// Notes what went wrong in a load before the measured one: what it did not get is not in the cache.
+fn prepared(session: &mut Session, ground: &Ground<'_>, what: &str, run: &Run) {
+    session.counted(what, &run.db_queries);
+    if ground.scenario.must.no_errors && run.errors > 0 {
+        let found = format!("{} errors in {} requests", run.errors, run.requests);
+        session.check(&format!("{what}: every request is answered"), found, false);
+    }
 }
 
 /// How the warm-up is offered: at the rate that the scenario says, or else as the cell's own load, so that

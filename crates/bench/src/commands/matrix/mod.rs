@@ -9,6 +9,7 @@ mod loads;
 use anyhow::Result;
 
 pub use self::cells::Selection;
+pub(super) use self::loads::FILLING;
 
 use self::cells::{Cell, cells};
 use self::checks::checks;

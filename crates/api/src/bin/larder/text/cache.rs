@@ -74,15 +74,21 @@ pub(crate) fn inspection(answer: &Value) -> String {
 
 pub(crate) fn invalidated(answer: &Value) -> String {
     let told = match (answer["told"] == true, &answer["kept_elsewhere_ms"]) {
+        (false, _) if answer["told_later"] == true => {
+            "Not all could be told; the change feed tells them.".to_owned()
+        }
         (true, Value::Null) => "All have been told.".to_owned(),
         (true, kept) => format!(
             "All that hear the backplane have been told. Under ttl one that does not keeps what it \
              holds until it does, for {} at most.",
             seconds(kept)
         ),
-        (false, Value::Null) => "Not all could be told; the change feed tells them.".to_owned(),
+        (false, Value::Null) => {
+            "Not all could be told, and no change feed tells them later: ask again when Redis answers."
+                .to_owned()
+        }
         (false, kept) => format!(
-            "Not all could be told, and under ttl nothing tells them later: they keep what they hold, \
+            "Not all could be told, and under ttl nothing tells them later: what is old can be answered \
              for {} at most. Ask again when Redis answers.",
             seconds(kept)
         ),
