@@ -310,7 +310,7 @@ fn costs_can_be_changed_without_a_network_and_markdown_says_the_same() {
     assert_eq!(text.matches("<script").count(), 1);
     assert!(!text.contains("<img"), "a command is escaped");
     let markdown = markdown::page(&results);
-    for shown in ["| read-through l2 | open loop | 90.0 % (90.0 to 90.0) |", "&lt;img"] {
+    for shown in ["| read-through l2 | open loop | 90.0 % (90.0 to 90.0) of 90.7 % |", "&lt;img"] {
         assert!(markdown.contains(shown), "{shown} in {markdown}");
     }
 }

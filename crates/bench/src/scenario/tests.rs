@@ -153,7 +153,7 @@ fn faults_are_named_with_file_line_and_what_would_be_right() {
         (PRODUCT_PAGE, "rounds = 9", "rounds = 0", "ratios.rounds must be"),
         (
             PRODUCT_PAGE,
-            "warm_up_seconds = 20",
+            "warm_up_seconds = 5",
             "warm_up_seconds = nan",
             "curve.warm_up_seconds must",
         ),
