@@ -130,7 +130,7 @@ bench-users: deps ## 100 to 12,000 concurrent users on keep-alive connections
 	$(SCENARIO)/users-12000.toml $(ARGS)
 
 .PHONY: bench-distributed
-bench-distributed: deps ## No cache, in the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (an hour)
+bench-distributed: deps ## No cache, in the process, in Redis, or both: 1 to 4 processes, restarts, a lost node (75 minutes)
 	cargo build --release --quiet -p larder-bench -p catalog-api
 	$(SCENARIO)/memory-or-distributed.toml $(ARGS)
 

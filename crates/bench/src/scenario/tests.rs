@@ -61,7 +61,7 @@ fn scenarios_take_no_longer_than_is_said_of_them() {
     // Seconds of a run beside its loads, and of connecting a thousand connections.
     let (around, connecting) = (4.0, 0.25);
     for (file, minutes) in [
-        ("memory-or-distributed.toml", 55.0),
+        ("memory-or-distributed.toml", 75.0),
         ("users-distributed.toml", 25.0),
         ("workloads.toml", 20.0),
     ] {
@@ -72,7 +72,7 @@ fn scenarios_take_no_longer_than_is_said_of_them() {
         for contender in &scenario.strategies {
             let cached = contender.tiers != "none";
             let event = matrix.event_seconds.unwrap_or(matrix.seconds);
-            let events = if cached { 2.0 * matrix.events.len() as f64 * event } else { 0.0 };
+            let events = if cached { 3.0 * matrix.events.len() as f64 * event } else { 0.0 };
             for (replicas, level) in matrix
                 .replicas
                 .iter()

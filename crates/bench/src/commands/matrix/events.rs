@@ -21,9 +21,9 @@ use crate::scenario::{EventKind, span};
 /// was lost to be asked for again.
 const BEFORE_A_LOSS: u32 = 16;
 
-/// For each event of the scenario, sends one schedule undisturbed, and then again with the event; what the event
-/// cost is what that took more. Each has an undisturbed load of its own just before it, for what an earlier
-/// one has left in the caches is not what was there before it.
+/// For each event of the scenario, sends one schedule twice undisturbed, and then again with the event; what the
+/// event cost is what the third took more than the second. The first makes the caches what the schedule makes
+/// them: what was there before, such as what an earlier event has left, is in neither figure.
 pub(super) async fn events(
     session: &mut Session,
     ground: &Ground<'_>,
@@ -42,8 +42,10 @@ pub(super) async fn events(
     let mut kinds = ground.matrix.events.clone();
     kinds.sort_by_key(|kind| *kind == EventKind::RedisNodeLoss);
     for kind in kinds {
-        let steady = around.pass(&session.bed, replicas, None).await?;
         let what = format!("{}, {}, undisturbed", cell.contender.name(), cell.workload());
+        let primed = around.pass(&session.bed, replicas, None).await?;
+        session.counted(&what, &DbQueries::of(&primed.counts, None));
+        let steady = around.pass(&session.bed, replicas, None).await?;
         session.counted(&what, &DbQueries::of(&steady.counts, None));
         let disturbed = around.pass(&session.bed, replicas, Some(kind)).await?;
         session.event(around.event(kind, &steady, &disturbed, session.bed.db_latency()));
