@@ -124,11 +124,11 @@ async fn connect(
 ) -> Result<Vec<Connections>> {
     let turns = Arc::new(Semaphore::new(CONNECTING));
     let mut connecting = JoinSet::new();
-    for _ in 0..connections {
+    for number in 0..connections {
         let (targets, turns) = (targets.clone(), Arc::clone(&turns));
         connecting.spawn(async move {
             let _turn = turns.acquire().await.expect("it is never closed");
-            let mut client = Connections::new(targets);
+            let mut client = Connections::new(targets, number);
             tokio::time::timeout(patience, client.open()).await.map(|()| client)
         });
     }

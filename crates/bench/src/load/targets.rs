@@ -16,6 +16,8 @@ pub enum Spread {
     RoundRobin,
     /// All requests for one product go to the same process: each L1 holds a part of them.
     Hashed,
+    /// All requests of one connection go to the same process, as behind a load balancer that spreads connections.
+    Sticky,
 }
 
 /// The processes that are asked. Which ones these are may change while a load runs.
@@ -51,11 +53,18 @@ impl Targets {
         }
     }
 
-    /// Who is asked by request `number`, which is about `key`.
-    fn pick(&self, number: usize, key: u32) -> SocketAddr {
+    /// The same processes, asked one after the other.
+    #[must_use]
+    pub fn in_turn(self) -> Self {
+        Self { spread: Spread::RoundRobin, ..self }
+    }
+
+    /// Who is asked by request `number`, which is about `key`, on connection `connection`.
+    fn pick(&self, number: usize, key: u32, connection: usize) -> SocketAddr {
         let addresses = self.addresses.read().unwrap_or_else(PoisonError::into_inner);
         let place = match self.spread {
             Spread::RoundRobin => number,
+            Spread::Sticky => connection,
             // Fibonacci hashing: neighbouring ids go to different processes.
             Spread::Hashed => (u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize,
         };
@@ -73,12 +82,14 @@ impl From<SocketAddr> for Targets {
 #[derive(Debug)]
 pub(super) struct Connections {
     targets: Targets,
+    /// Which of a load's workers it is.
+    number: usize,
     clients: Vec<Client>,
 }
 
 impl Connections {
-    pub(super) const fn new(targets: Targets) -> Self {
-        Self { targets, clients: Vec::new() }
+    pub(super) const fn new(targets: Targets, number: usize) -> Self {
+        Self { targets, number, clients: Vec::new() }
     }
 
     /// Connects before anything is timed.
@@ -90,7 +101,7 @@ impl Connections {
 
     /// Sends `request`, the `number`th.
     pub(super) async fn send(&mut self, number: usize, request: &Request) -> Answer {
-        let address = self.targets.pick(number, request.key);
+        let address = self.targets.pick(number, request.key, self.number);
         let place = match self.clients.iter().position(|client| client.address() == address) {
             Some(place) => place,
             None => {
@@ -113,17 +124,23 @@ mod tests {
     #[test]
     fn requests_are_spread_evenly_one_way_and_by_key_the_other() {
         let turns = Targets::new(addresses(3), Spread::RoundRobin);
-        let asked: Vec<u16> = (0..6).map(|number| turns.pick(number, 7).port()).collect();
+        let asked: Vec<u16> = (0..6).map(|number| turns.pick(number, 7, 0).port()).collect();
         assert_eq!(asked, [1, 2, 3, 1, 2, 3]);
 
         let hashed = Targets::new(addresses(4), Spread::Hashed);
         let mut shares = [0_u32; 4];
         for key in 1..=10_000 {
-            let port = hashed.pick(0, key).port();
-            assert_eq!(hashed.pick(9, key).port(), port);
+            let port = hashed.pick(0, key, 0).port();
+            assert_eq!(hashed.pick(9, key, 5).port(), port);
             shares[usize::from(port) - 1] += 1;
         }
         assert!(shares.iter().all(|share| (2_200..2_800).contains(share)), "{shares:?}");
+
+        let sticky = Targets::new(addresses(2), Spread::Sticky);
+        let asked = |connection| [1, 2, 3].map(|number| sticky.pick(number, 7, connection).port());
+        assert_eq!((asked(4), asked(5)), ([1; 3], [2; 3]));
+        let turns = sticky.in_turn();
+        assert_eq!([turns.pick(0, 7, 4).port(), turns.pick(1, 7, 4).port()], [1, 2]);
     }
 
     #[test]
@@ -132,6 +149,6 @@ mod tests {
         let other = targets.clone();
         targets
             .replace(SocketAddr::from(([127, 0, 0, 1], 2)), SocketAddr::from(([127, 0, 0, 1], 9)));
-        assert_eq!([other.pick(0, 0).port(), other.pick(1, 0).port()], [1, 9]);
+        assert_eq!([other.pick(0, 0, 0).port(), other.pick(1, 0, 0).port()], [1, 9]);
     }
 }

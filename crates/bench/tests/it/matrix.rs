@@ -258,6 +258,8 @@ async fn what_was_filled_is_not_loaded_again() {
     let test = "what_was_filled_is_not_loaded_again";
     let filled = Matrix {
         replicas: vec![2],
+        // Every process is filled, and each user asks one of them alone.
+        spread: Spread::Sticky,
         repeats: 1,
         fill: true,
         warm_up_seconds: 0.0,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 
+use crate::load::Spread;
 use crate::load::allow_connections;
 use crate::results;
 use crate::scenario::{Contender, EventKind, Level, Scenario, Workload};
@@ -60,7 +61,11 @@ impl Cell<'_> {
             Level::Rate(_) | Level::Trace(_) => scenario.load.connections,
             Level::Users(users) => users as usize,
         };
-        each * self.replicas as usize
+        match scenario.matrix.as_ref().map(|matrix| matrix.spread) {
+            // As many to each, and no fewer than there are.
+            Some(Spread::Sticky) => each.next_multiple_of(self.replicas as usize),
+            _ => each * self.replicas as usize,
+        }
     }
 
     /// The command line that makes this run again.

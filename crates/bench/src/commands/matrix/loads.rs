@@ -63,7 +63,12 @@ pub(super) async fn warm_up(
     // Without a cache there is nothing to fill.
     if matrix.fill && cell.contender.tiers != "none" {
         let connections = ground.scenario.load.connections.min(FILLING);
-        let load = in_order(replicas.targets(), connections, every_page(ground, cell));
+        // Each of every process, whoever asks for it later.
+        let targets = match matrix.spread {
+            Spread::Sticky => replicas.targets().in_turn(),
+            Spread::RoundRobin | Spread::Hashed => replicas.targets(),
+        };
+        let load = in_order(targets, connections, every_page(ground, cell));
         let filled = measured_by(&session.bed, replicas.apis(), labels(), load).await?;
         prepared(session, ground, &format!("fill for {}", named(cell)), &filled.run);
         before = filled.sent;
@@ -117,7 +122,7 @@ fn every_page(ground: &Ground<'_>, cell: &Cell<'_>) -> Arc<[Request]> {
     };
     let times = match ground.matrix.spread {
         // The nth request goes to process n.
-        Spread::RoundRobin => cell.replicas as usize,
+        Spread::RoundRobin | Spread::Sticky => cell.replicas as usize,
         Spread::Hashed => 1,
     };
     let page = |id: &u32| Request::get(ground.scenario.view.path(*id)).about(*id);
