@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Cell, DbQueries, Metric, REPEATS_FOR_A_CLAIM, Summary};
 use crate::measure::{Interval, median_interval};
 
-/// What happened to a running service, and what it cost: the same schedule was sent twice, once
-/// undisturbed.
+/// What happened to a running service, and what it cost: the same schedule was sent undisturbed
+/// just before, by caches that it had filled already.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// `rolling-restart` or `redis-node-loss`.

@@ -50,7 +50,8 @@ pub struct Matrix {
     #[serde(default)]
     pub sample: f64,
     /// What happens to the service after each measurement of a cached strategy in an open loop, while its
-    /// schedule is sent again; and again undisturbed just before.
+    /// schedule is sent again; and twice undisturbed just before, of which the first fills the caches as the schedule
+    /// does, and the second is what the event is compared with.
     #[serde(default)]
     pub events: Vec<EventKind>,
     /// Seconds of each of these loads; none: as many as are measured.
