@@ -98,10 +98,8 @@ reshard: ## Move SLOTS=2000 slots of the running stack to another Redis primary,
 	@$(TARGET_DIR)/release/larder-stack reshard --slots $(or $(SLOTS),2000)
 
 .PHONY: rolling
-rolling: deps ## Replicas replaced and slots moved under load, ROUNDS=10 times: no request may fail
-	cargo build --workspace --all-targets --quiet
-	LARDER_REQUIRE_SERVERS=1 LARDER_REQUIRE_DEPLOY_TOOLS=1 LARDER_ROUNDS=$(or $(ROUNDS),10) \
-		$(TARGET_DIR)/debug/larder-stack exec --topology 3x1 -- $(RUN_TESTS) -p catalog-api rolling::
+rolling: ## Replicas replaced and slots moved under load, ROUNDS=10 times: no request may fail (12 minutes)
+	@deploy/rolling.sh
 
 .PHONY: bench
 bench: deps ## Strategies side by side by queries, latency and throughput: a quick look, under ten minutes

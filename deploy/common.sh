@@ -54,6 +54,21 @@ install_packages() {
     fi
 }
 
+# Installs the packages of programs that are missing, or ends with what to install.
+need_programs() { # PROGRAM=PACKAGE…
+    local pair missing=()
+    for pair in "$@"; do
+        PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        return
+    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "Missing: ${missing[*]}. Install it, as root on Debian: apt-get install ${missing[*]}"
+    fi
+    echo "Installing ${missing[*]} with apt-get …"
+    install_packages "${missing[@]}"
+}
+
 # Sets COMPOSE to how Docker Compose is called where an engine answers, or COMPOSE_MISSING to why not.
 find_compose() {
     if ! command -v docker >/dev/null; then

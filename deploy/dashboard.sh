@@ -13,18 +13,8 @@ TESTS=browser::
 [ "${1:-}" != image ] || TESTS=browser::by_keyboard
 
 deploy/deps.sh
-missing=()
-command -v chromium >/dev/null || missing+=(chromium)
-command -v chromedriver >/dev/null || missing+=(chromium-driver)
-[ "${1:-}" != image ] || command -v pngquant >/dev/null || missing+=(pngquant)
-if [ ${#missing[@]} -gt 0 ]; then
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "Missing: ${missing[*]}. Install it, as root on Debian: apt-get install ${missing[*]}" >&2
-        exit 69
-    fi
-    echo "Installing ${missing[*]} with apt-get …"
-    install_packages "${missing[@]}"
-fi
+need_programs chromium=chromium chromedriver=chromium-driver
+[ "${1:-}" != image ] || need_programs pngquant=pngquant
 
 axe=$TOOLS/node_modules/axe-core/axe.min.js
 if [ ! -f "$axe" ] && command -v npm >/dev/null; then

