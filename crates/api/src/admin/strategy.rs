@@ -93,6 +93,7 @@ async fn put(
     let wanted = state.switching.settings(view, chosen);
     let wanted = wanted.map_err(|(field, reason)| Problem::field(field, reason))?.strategy;
     let former = state.catalogue.settings(view).strategy;
+    let before = state.switching.processes().await.map_err(|error| Problem::from(&error))?;
     // What is to be answered must be answered before the request's own deadline.
     let patience = Duration::from_millis(state.config.server.request_deadline_ms) / 4 * 3;
     let switched = state.switching.switch(&state.catalogue, view, chosen, patience).await;
@@ -107,8 +108,12 @@ async fn put(
     shown["complete"] = progress.complete.into();
     shown["late"] = late.into();
     shown["processes"] = listed(&progress.processes);
-    // Who is still under `none` or `ttl` tells nobody of its writes: the relay does (docs/adr/0012).
-    let relied = !former.is_told() && wanted.is_told() && progress.processes.len() > 1;
+    // Who is still under `none` or `ttl` tells nobody of its writes: the relay does (docs/adr/0012). One that
+    // was there and has gone may have written, too, and one that has not followed an earlier switch.
+    let several = before.len().max(progress.processes.len()) > 1;
+    let followed = before.iter().map(|it| it.adopted).max();
+    let apart = before.iter().any(|it| Some(it.settled) < followed);
+    let relied = several && wanted.is_told() && (!former.is_told() || apart);
     if relied && !state.config.feed.enabled {
         shown["warning"] = UNRELAYED.into();
     }
