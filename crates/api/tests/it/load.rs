@@ -7,7 +7,7 @@ use larder_stack::testing::skip_without_servers;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{KEY, Service, eventually, service};
-use crate::telemetry::sum;
+use crate::telemetry::metric;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -24,9 +24,7 @@ async fn output(mut command: Command) -> Output {
 }
 
 async fn requests(service: &Service, labels: &[&str]) -> f64 {
-    let text = service.get("/metrics").await;
-    let text = String::from_utf8(text.body.to_vec()).expect("UTF-8");
-    sum(&text, "http_server_request_duration_seconds_count", labels)
+    metric(service, "http_server_request_duration_seconds_count", labels).await
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::{KEY, Process, Service, eventually, service, service_on};
+use crate::telemetry::metric;
 
 /// Read when the tests run: the image is built without it.
 static RUNBOOK: LazyLock<String> = LazyLock::new(|| {
@@ -220,6 +221,7 @@ async fn migrate_slots() {
 
 #[tokio::test]
 async fn eviction_is_seen() {
+    const BREAKERS: &str = "larder_redis_breakers_open";
     if skip_without_servers("eviction_is_seen") {
         return;
     }
@@ -238,8 +240,7 @@ async fn eviction_is_seen() {
     assert!(reader.tries("policy").await.contains("volatile-"));
     assert_eq!(counts(&reader.tries("evicted").await), 0);
     // As if the machine had no more than a little beyond what an empty node takes.
-    for node in service.redis.nodes() {
-        let port = node.trim_end_matches('/').rsplit(':').next().expect("a port").to_owned();
+    for port in ports(&service) {
         let used = redis_cli(&port, &["info", "memory"]).await;
         let used = used.lines().find_map(|line| line.trim().strip_prefix("used_memory:"));
         let most = used.expect("it says").parse::<u64>().expect("a number") + 100_000;
@@ -254,19 +255,49 @@ async fn eviction_is_seen() {
     let evicted = counts(&reader.tries("evicted").await);
     assert!(evicted > 0, "three times 100 kB hold no 300 pages");
     // A change is seen all the same.
-    let patch = json!({ "price": { "minor": 4_242, "currency": "EUR" } });
-    service.json(Method::PATCH, "/products/7", &patch).await;
-    assert_eq!(price(&service, 7).await, 4_242);
+    change_price(&service, 7, 4_242).await;
+
+    // With less than an empty node takes nothing is left to evict, and it refuses what would store. Nobody
+    // who asks for a product notices.
+    for port in ports(&service) {
+        redis_cli(&port, &["config", "set", "maxmemory", "1"]).await;
+    }
+    eventually(SOON, "it is not asked any more", async || {
+        read(&service, 1).await.contains("fwd=bypass; detail=redis-unavailable")
+    })
+    .await;
+    assert!(metric(&service, BREAKERS, &[]).await > 0.0);
+    change_price(&service, 7, 4_343).await;
+    eventually(SOON, "the log says why", async || service.log().contains("OOM")).await;
 
     reader.tries("memory").await;
+    eventually(SOON, "every shard is asked again", async || {
+        metric(&service, BREAKERS, &[]).await == 0.0
+    })
+    .await;
     for id in 1..=300 {
         read(&service, id).await;
     }
     let evicted = counts(&reader.tries("evicted").await);
     for id in 1..=300 {
-        assert!(read(&service, id).await.contains("; hit"), "there is room for {id} now");
+        let status = read(&service, id).await;
+        assert!(status.contains("; hit"), "there is room for {id} now: {status}");
     }
     assert_eq!(counts(&reader.tries("evicted").await), evicted);
+    assert_eq!(price(&service, 7).await, 4_343);
+}
+
+/// Changes the price of the product, and sees that it is told at once.
+async fn change_price(process: &Process, id: u64, minor: i64) {
+    let patch = json!({ "price": { "minor": minor, "currency": "EUR" } });
+    process.json(Method::PATCH, &format!("/products/{id}"), &patch).await;
+    assert_eq!(price(process, id).await, minor);
+}
+
+/// The ports of the nodes of Redis.
+fn ports(service: &Service) -> impl Iterator<Item = String> {
+    let nodes = service.redis.nodes().into_iter();
+    nodes.map(|node| node.trim_end_matches('/').rsplit(':').next().expect("a port").to_owned())
 }
 
 async fn redis_cli(port: &str, arguments: &[&str]) -> String {

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
 
 use crate::receiver::{Received, TRACE_PARENT, exporting, receiver, trace_id};
-use crate::support::{Service, eventually, service};
+use crate::support::{Process, Service, eventually, service};
 
 async fn traced(endpoint: &str, protocol: &'static str) -> Service {
     let settings = exporting(endpoint, protocol);
@@ -100,7 +100,13 @@ async fn a_receiver_that_is_not_there_costs_nothing_but_its_data() {
     }
 }
 
-/// The sum of a counter's samples whose labels contain all of `labels`.
+/// What `/metrics` of `process` says: the [`sum`] of a metric's series.
+pub(crate) async fn metric(process: &Process, name: &str, labels: &[&str]) -> f64 {
+    let answer = process.get("/metrics").await;
+    sum(std::str::from_utf8(&answer.body).expect("UTF-8"), name, labels)
+}
+
+/// The sum of a metric's samples whose labels contain all of `labels`.
 pub(crate) fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
     metrics
         .lines()

@@ -171,25 +171,28 @@ impl Shared {
         }
         // A refusal of one command (a wrong type, a right that is missing) is an answer.
         let refused = [ServerErrorKind::ResponseError, ServerErrorKind::NoPerm];
-        if refused.into_iter().any(|kind| error.kind() == ErrorKind::Server(kind)) {
+        let refused = refused.into_iter().any(|kind| error.kind() == ErrorKind::Server(kind));
+        let error = TierError::Redis(error);
+        if refused {
             breaker.succeeded();
         } else {
-            self.count_failure(breaker);
+            self.count_failure(breaker, &error);
         }
-        TierError::Redis(error)
+        error
     }
 
     fn timed_out(&self, breaker: &Breaker) -> TierError {
-        self.count_failure(breaker);
+        let error = TierError::Timeout(self.options.overall_timeout);
+        self.count_failure(breaker, &error);
         if self.timeouts.fetch_add(1, Ordering::AcqRel) + 1 >= TIMEOUTS_BEFORE_REBUILD {
             self.rebuild.notify_one();
         }
-        TierError::Timeout(self.options.overall_timeout)
+        error
     }
 
-    fn count_failure(&self, breaker: &Breaker) {
+    fn count_failure(&self, breaker: &Breaker, error: &TierError) {
         if breaker.failed() {
-            tracing::warn!("a redis shard does not answer: its keys are read from the origin");
+            tracing::warn!(%error, "a redis shard fails: its keys are read from the origin");
         }
         if breaker.is_open() {
             self.rebuild.notify_one();
